@@ -1,0 +1,1 @@
+"""A real Kubernetes cluster on one Linux machine: built from source, no Docker, no registry."""
