@@ -1,0 +1,1 @@
+"""Messages of other projects, vendored: see README.md for their sources; generate.py makes the code."""
