@@ -1,0 +1,272 @@
+"""The gate as the kernel sees it: exit codes, signals, orphans, an otherwise empty root."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+from tests.gate.places import AS_PID_1, PATIENCE, PLACES, UNSHARE, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+AT_ONCE = 2.0
+PT_INTERP = 3
+
+# Says which signals arrive, one number a line, until SIGTERM.
+LISTENER = """
+import signal
+every = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+signal.pthread_sigmask(signal.SIG_BLOCK, every)
+print("ready", flush=True)
+while (got := signal.sigwait(every)) != signal.SIGTERM:
+    print(int(got), flush=True)
+"""
+
+# Leaves 50 orphans behind, waits until the gate is the only one to know them, counts the dead.
+ORPHANS = """
+import os, pathlib, subprocess, time
+subprocess.run(["sh", "-c", "i=0; while [ $i -lt 50 ]; do (sleep 0.1 &); i=$((i+1)); done"])
+def states():
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getppid() and stat.parent.name != str(os.getpid()):
+            yield fields[0]
+assert len(list(states())) > 10, "the orphans did not come to the gate"
+deadline = time.monotonic() + 10
+while (left := list(states())) and time.monotonic() < deadline:
+    time.sleep(0.02)
+print(len(left))
+"""
+
+
+def run(
+    *command: str | Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and keep what it says."""
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env
+    )
+
+
+@contextmanager
+def started(place: Place, *command: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A running gate and its pid, which is not Popen's when unshare stands before it."""
+    with subprocess.Popen([*place, *command], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, first_child(process.pid) if place else process.pid
+        finally:
+            process.kill()
+
+
+def first_child(pid: int) -> int:
+    """The pid of unshare's only child."""
+    return int(wait_for(Path(f"/proc/{pid}/task/{pid}/children").read_text).split()[0])
+
+
+def wait_for(question: Callable[[], object]) -> str:
+    """Ask until the answer is not empty."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if answer := question():
+            return str(answer)
+        time.sleep(0.005)
+    pytest.fail("no answer in time")
+
+
+def line_of(stream: IO[str] | None) -> str:
+    """The next line of a process's output."""
+    assert stream is not None
+    return stream.readline().strip()
+
+
+def test_is_one_small_static_file(gate: Path) -> None:
+    image = gate.read_bytes()
+    (table,) = struct.unpack_from("<Q", image, 32)
+    size, count = struct.unpack_from("<HH", image, 54)
+    types = [struct.unpack_from("<I", image, table + size * i)[0] for i in range(count)]
+    assert PT_INTERP not in types
+    assert len(image) < 100 * 1024 or shutil.which("musl-gcc") is None
+
+
+def test_version_is_the_products(gate: Path) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert run(gate, "version").stdout == f"gate {project['version']}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["init"], ["init", "--"], ["init", "sh"], ["hold", "x"], ["nonsense"]]
+)
+def test_wrong_arguments_are_refused_with_the_usage(gate: Path, arguments: list[str]) -> None:
+    done = run(gate, *arguments)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith("usage: gate ")
+
+
+@PLACES
+@pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 255])
+def test_exit_code_of_the_command_is_passed_on(gate: Path, place: Place, code: int) -> None:
+    done = run(*place, gate, "init", "--", "sh", "-c", f"exit {code}")
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@PLACES
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_command_ended_by_a_signal_gives_128_and_its_number(
+    gate: Path, place: Place, number: int
+) -> None:
+    done = run(*place, gate, "init", "--", "sh", "-c", f"kill -{number:d} $$")
+    assert done.returncode == 128 + number
+
+
+@PLACES
+def test_sigterm_ends_a_command_that_has_no_handler_at_once(gate: Path, place: Place) -> None:
+    command = ("sh", "-c", "echo ready; exec sleep infinity")
+    with started(place, gate, "init", "--", *command) as (process, pid):
+        assert line_of(process.stdout) == "ready"
+        asked = time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert time.monotonic() - asked < AT_ONCE
+
+
+@PLACES
+def test_every_signal_reaches_the_command(gate: Path, place: Place) -> None:
+    unsent = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTERM}
+    numbers = sorted(int(number) for number in signal.valid_signals() - unsent)
+    with started(place, gate, "init", "--", sys.executable, "-c", LISTENER) as (process, pid):
+        assert line_of(process.stdout) == "ready"
+        for number in numbers:
+            os.kill(pid, number)
+            assert line_of(process.stdout) == str(number)
+        os.kill(pid, signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_command_starts_with_the_signal_state_that_the_gate_was_given(gate: Path) -> None:
+    def states(*command: str | Path) -> str:
+        return run(*command, "grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status").stdout
+
+    blocked = ("env", "--block-signal=USR1", "--ignore-signal=CHLD", "--ignore-signal=HUP")
+    assert states(*blocked, gate, "init", "--") == states(*blocked)
+    assert states(gate, "init", "--") == states("env")
+
+
+def test_an_ignored_sigchld_does_not_lose_the_exit_code(gate: Path) -> None:
+    done = run("env", "--ignore-signal=CHLD", gate, "init", "--", "sh", "-c", "exit 9")
+    assert done.returncode == 9
+
+
+@PLACES
+def test_fifty_orphans_leave_no_zombie(gate: Path, place: Place) -> None:
+    done = run(*place, gate, "init", "--", sys.executable, "-c", ORPHANS)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_processes_that_outlive_the_command_end_with_pid_1(gate: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    done = run(
+        *AS_PID_1, gate, "init", "--", "sh", "-c", f"exec 3> {fifo}; sleep infinity & exit 3"
+    )
+    assert done.returncode == 3
+    # End of file: the last writer is gone.
+    assert select.select([reader], [], [], PATIENCE)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_missing_command_is_127_and_one_line(gate: Path) -> None:
+    for name in ("no-such-command", "/no/such/command", "/etc/passwd/x"):
+        done = run(gate, "init", "--", name)
+        reason = "Not a directory" if "passwd" in name else "No such file or directory"
+        assert done.stderr == f"stoppablecontainer: exec {name}: {reason}\n"
+        assert (done.returncode, done.stdout) == (127, "")
+
+
+def test_command_that_cannot_be_executed_is_126(gate: Path, tmp_path: Path) -> None:
+    plain, garbage = tmp_path / "plain", tmp_path / "garbage"
+    plain.write_text("text")
+    garbage.write_bytes(b"\x00garbage")
+    garbage.chmod(0o755)
+    for path, reason in (
+        (plain, "Permission denied"),
+        (tmp_path, "Permission denied"),
+        (garbage, "Exec format error"),
+    ):
+        done = run(gate, "init", "--", path)
+        assert done.stderr == f"stoppablecontainer: exec {path}: {reason}\n"
+        assert done.returncode == 126
+
+
+def test_endless_name_is_cut_in_the_message(gate: Path) -> None:
+    done = run(gate, "init", "--", "/" + "x" * 100_000)
+    assert done.returncode == 126
+    assert len(done.stderr) < 400
+
+
+def test_search_uses_path_and_a_default_one_when_there_is_none(gate: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "only-here"
+    mine.write_text("#!/bin/sh\necho mine\n")
+    mine.chmod(0o755)
+    assert run(gate, "init", "--", "only-here", env={"PATH": str(tmp_path)}).stdout == "mine\n"
+    assert run(gate, "init", "--", "only-here", env={}).returncode == 127
+    # The search must not leave a PATH behind that the command was not given.
+    assert run(gate, "init", "--", "env", env={"A": "b"}).stdout == "A=b\n"
+
+
+@PLACES
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGRTMIN + 3]
+)
+def test_hold_ends_with_0_at_any_images_stop_signal(gate: Path, place: Place, number: int) -> None:
+    with started(place, gate, "hold") as (process, pid):
+        wait_until_blocked(pid)
+        os.kill(pid, signal.SIGCONT)
+        os.kill(pid, number)
+        assert process.wait(PATIENCE) == 0
+
+
+def wait_until_blocked(pid: int) -> None:
+    """The gate has come to its wait for signals."""
+    status = Path(f"/proc/{pid}/status")
+    wait_for(lambda: "SigBlk:\tfffffffffffbfeff" in status.read_text())
+
+
+def test_hold_reaps_as_pid_1(gate: Path) -> None:
+    with started(AS_PID_1, gate, "hold") as (process, pid):
+        wait_until_blocked(pid)
+        orphan = "(sleep 0.05 & echo $!)"
+        inside = ("nsenter", "--target", str(pid), "--pid", "--mount")
+        number = run(*inside, "sh", "-c", orphan).stdout.strip()
+        gone = f"until [ ! -e /proc/{number} ]; do sleep 0.02; done"
+        assert run(*inside, "sh", "-c", gone).returncode == 0
+        assert process.poll() is None
+
+
+def test_runs_where_there_is_nothing_but_one_static_binary(gate: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("gate", "bin/app"):
+        shutil.copy(gate, tmp_path / name)
+    inside = (*UNSHARE, f"--root={tmp_path}", "/gate", "init", "--")
+    assert run(*inside, "/bin/app", "version").stdout.startswith("gate ")
+    assert run(*inside, "app", "nonsense", env={"PATH": os.environ["PATH"]}).returncode == 125
+    assert run(*inside, "app", "version", env={}).stdout.startswith("gate ")
+    assert run(*inside, "sh").returncode == 127

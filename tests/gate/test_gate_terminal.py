@@ -1,0 +1,87 @@
+"""The gate on a terminal: the keys, job control and hanging up, as under `kubectl run -it`."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+from tests.gate.places import PATIENCE, PLACES, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def terminal(
+    place: Place, *command: str | Path
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """A command that leads a session on a terminal of its own, as runc starts it; our end."""
+    master, theirs = os.openpty()
+    line = [*place, "setsid", "--ctty", *command]
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        with os.fdopen(master, "rb+", buffering=0) as ours:
+            try:
+                yield process, ours
+            finally:
+                process.kill()
+
+
+def expect(ours: IO[bytes], wanted: str) -> str:
+    """Read the terminal until the text is there."""
+    seen = ""
+    deadline = time.monotonic() + PATIENCE
+    while wanted not in seen:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([ours], [], [], left)[0]:
+            pytest.fail(f"{wanted!r} did not come; the terminal shows {seen!r}")
+        seen += ours.read(4096).decode(errors="replace")
+    return seen
+
+
+@PLACES
+def test_interrupt_key_reaches_the_command(gate: Path, place: Place) -> None:
+    with terminal(place, gate, "init", "--", "cat") as (process, ours):
+        ours.write(b"hello\n")
+        expect(ours, "hello\r\nhello")
+        ours.write(b"\x03")
+        assert process.wait(PATIENCE) == 128 + signal.SIGINT
+
+
+@PLACES
+def test_shell_on_a_terminal_has_job_control(gate: Path, place: Place) -> None:
+    # Without readline, which loses what is typed while it switches the terminal's mode.
+    shell = ("env", "PS1=prompt> ", "bash", "--norc", "--noprofile", "--noediting", "-i")
+    with terminal(place, gate, "init", "--", *shell) as (process, ours):
+        assert "job control" not in expect(ours, "prompt> ")
+        ours.write(b"cat\n")
+        ours.write(b"typed\n")
+        expect(ours, "typed\r\ntyped")
+        ours.write(b"\x1a")
+        expect(ours, "Stopped")
+        ours.write(b"fg; echo ended-$?\n")
+        expect(ours, "cat\r\n")
+        ours.write(b"again\n")
+        expect(ours, "again\r\nagain")
+        ours.write(b"\x03")
+        expect(ours, "prompt> ")
+        ours.write(b"exit 5\n")
+        assert process.wait(PATIENCE) == 5
+
+
+@PLACES
+def test_hang_up_of_the_terminal_ends_the_command(gate: Path, place: Place) -> None:
+    # One that does not read: the end of file would race with the signal.
+    command = ("sh", "-c", "echo ready; exec sleep infinity")
+    with terminal(place, gate, "init", "--", *command) as (process, ours):
+        expect(ours, "ready")
+        ours.close()
+        assert process.wait(PATIENCE) == 128 + signal.SIGHUP
