@@ -1,0 +1,131 @@
+"""The three NRI moments: is this pod ours, swap its root, verify it, know its holder.
+
+nri.py calls it from its own thread; every look-up is in memory, and nothing here waits.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from nodeagent import oci
+from nodeagent.errors import Refused
+from nodeagent.model import Holder, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nodeagent.doors import Kernel, Runtime
+    from nodeagent.holders import Holders
+    from nodeagent.model import Admission, ContainerEvent, Root
+    from nodeagent.store import Store
+
+_SPEC_LIMIT = 8 * 1024 * 1024
+
+
+class Gatekeeper:
+    """Lets admitted containers onto their roots, and nobody else."""
+
+    def __init__(
+        self, store: Store, holders: Holders, kernel: Kernel, runtime: Runtime, gate: Path
+    ) -> None:
+        """Wire the doors."""
+        self._store, self._holders = store, holders
+        self._kernel, self._runtime = kernel, runtime
+        self._gate = gate
+
+    def synchronize(self, containers: Sequence[ContainerEvent]) -> None:
+        """Learn from the runtime which containers run on our roots."""
+        self._holders.adopt(containers)
+
+    def create_container(self, event: ContainerEvent) -> None:
+        """Refuse a consumer early when its root cannot take it; the pod's status shows why."""
+        admission = self._admission(event)
+        if admission is not None and admission.role is Role.CONSUMER:
+            self._free_root(admission, event)
+
+    def post_create_container(self, event: ContainerEvent) -> None:
+        """Rewrite the stored spec: from here on runc builds this container on its root."""
+        admission = self._admission(event)
+        if admission is None:
+            return
+        raw = self._runtime.spec(event.container_id)
+        spec = parse_spec(raw)
+        if admission.role is Role.PROVIDER:
+            new = oci.holding(spec, gate=str(self._gate))
+        else:
+            root = self._free_root(admission, event)
+            if root.record is None:
+                message = f"root {root.uid} has no record"
+                raise Refused(message)
+            new = oci.on_root(
+                spec,
+                root=root.host_path,
+                container_id=event.container_id,
+                admission=admission,
+                image=root.record.image,
+                gate=str(self._gate),
+            )
+        self._runtime.replace_spec(event.container_id, json.dumps(new).encode())
+
+    def start_container(self, event: ContainerEvent) -> None:
+        """Prove where the container is, before its first instruction, and know its holder."""
+        process = self._kernel.process(event.pid) if event.pid > 0 else None
+        admission = self._admission(event)
+        if admission is None or admission.role is Role.PROVIDER:
+            # Its admission may have been replaced since its spec was rewritten.
+            uid = self._store.root_on(process.root_device) if process else None
+            if uid is not None:
+                message = f"pod {event.pod_uid} is not admitted to root {uid} any more"
+                raise Refused(message)
+            return
+        root = self._free_root(admission, event)
+        if process is None or process.root_device != root.device:
+            message = f"the container is not on root {root.uid}: it may not start"
+            raise Refused(message)
+        now = time.time_ns() // 1_000_000
+        namespace = self._holders.namespace_of(process)
+        self._holders.hold(root.uid, Holder(event.pod_uid, event.pid, now, namespace))
+
+    def _admission(self, event: ContainerEvent) -> Admission | None:
+        found = self._store.admission(event.pod_uid)
+        if found is None or found.container != event.container_name:
+            return None
+        same = (found.namespace, found.pod_name) == (event.pod_namespace, event.pod_name)
+        return found if same else None
+
+    def _free_root(self, admission: Admission, event: ContainerEvent) -> Root:
+        root = self._store.get(admission.root_uid)
+        if root.device is None or root.record is None or root.record.deleting:
+            why = f": {root.problem.message}" if root.problem else ""
+            message = f"root {root.uid} is not mounted{why}"
+            raise Refused(message)
+        if root.holder is None:
+            return root
+        # The end of the last holder may be known to the kernel and not yet to us. At the start the
+        # scan would find this container itself, so there the word of the pidfd counts.
+        left = self._holders.recheck(root.uid, without=event.pid)
+        if left is not None:
+            message = (
+                f"root {root.uid} is in use by pod {left.pod_uid or 'unknown'} (process {left.pid})"
+            )
+            raise Refused(message)
+        return self._store.get(root.uid)
+
+
+def parse_spec(raw: bytes) -> oci.Spec:
+    """Read a stored spec; anything but an object is refused."""
+    if len(raw) > _SPEC_LIMIT:
+        message = "the runtime's spec is too long"
+        raise Refused(message)
+    try:
+        spec = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        message = "the runtime's spec is not JSON"
+        raise Refused(message) from error
+    if not isinstance(spec, dict):
+        message = "the runtime's spec is not an object"
+        raise Refused(message)
+    return spec

@@ -1,0 +1,111 @@
+"""The two outside worlds as the use cases see them: the kernel and the container runtime.
+
+The real ones are kernel.py and runtime.py; tests/fakes has ones that hold state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nodeagent.model import Image, Mount, Process, RuntimeVersion
+
+
+class Kernel(Protocol):
+    """Mounts, folders and processes of one node."""
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """List the mounts of the agent's own namespace."""
+        ...
+
+    def mounted_for(self, source: str) -> tuple[int, ...]:
+        """Name one process of each mount namespace that has an overlay of this source."""
+        ...
+
+    def mount_overlay(
+        self, source: str, target: Path, lower: tuple[Path, ...], upper: Path, work: Path
+    ) -> None:
+        """Mount an overlay, lowers from top to bottom."""
+        ...
+
+    def unmount(self, target: Path) -> None:
+        """Unmount what is on top at the target."""
+        ...
+
+    def make_shared(self, path: Path) -> None:
+        """Let mounts made below the path propagate."""
+        ...
+
+    def exists(self, path: Path) -> bool:
+        """Say whether a folder is there, without following a link."""
+        ...
+
+    def make_dir(self, path: Path, mode: int) -> None:
+        """Make one folder; fine when it is there."""
+        ...
+
+    def make_upper(self, path: Path, like: Path) -> None:
+        """Make an upper whose top folder has mode, owner and attributes of another folder."""
+        ...
+
+    def remove_dir(self, path: Path) -> None:
+        """Remove an empty folder; fine when it is absent."""
+        ...
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a folder full of a user's files; fine when it is absent."""
+        ...
+
+    def sync(self, path: Path) -> None:
+        """Write the filesystem of the path to disk."""
+        ...
+
+    def device(self, path: Path) -> int:
+        """Return st_dev of a folder."""
+        ...
+
+    def process(self, pid: int) -> Process | None:
+        """Look at one process; None when it is gone."""
+        ...
+
+    def processes(self) -> tuple[Process, ...]:
+        """Look at all processes."""
+        ...
+
+    def pod_of(self, pid: int) -> str:
+        """Return the pod uid in a process's cgroup, or the empty string."""
+        ...
+
+    def open_pidfd(self, pid: int) -> int:
+        """Open a descriptor that becomes readable when the process ends; the caller closes it."""
+        ...
+
+
+class Runtime(Protocol):
+    """Images, pinned layers and stored container specs."""
+
+    def version(self) -> RuntimeVersion:
+        """Ask the runtime who it is."""
+        ...
+
+    def image(self, image_id: str) -> Image:
+        """Resolve an image that the runtime has."""
+        ...
+
+    def pin(self, uid: str, chain_id: str) -> tuple[Path, ...]:
+        """Keep the layers of a chain for this root, and list them from top to bottom."""
+        ...
+
+    def unpin(self, uid: str) -> None:
+        """Let the layers go; fine when they are not pinned."""
+        ...
+
+    def spec(self, container_id: str) -> bytes:
+        """Read the stored OCI spec of a container."""
+        ...
+
+    def replace_spec(self, container_id: str, spec: bytes) -> None:
+        """Store another OCI spec for a container that was not started yet."""
+        ...

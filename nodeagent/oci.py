@@ -1,0 +1,99 @@
+"""Rewrites a stored OCI spec so that runc builds the container where it belongs. Pure.
+
+admission.py reads the spec from the runtime and stores what comes out, in one update.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from nodeagent.errors import Refused
+from nodeagent.model import GATE_IN_CONTAINER, GUARD
+
+if TYPE_CHECKING:
+    from nodeagent.model import Admission, Image
+
+Spec = dict[str, Any]
+
+
+def _process(spec: Spec) -> Spec:
+    process = spec.get("process")
+    if not isinstance(process, dict) or not isinstance(process.get("args"), list):
+        message = "the runtime's spec has no process.args"
+        raise Refused(message)
+    return process
+
+
+def _own_command(spec: Spec) -> list[str]:
+    """Return what stands behind the guard; a command without it was not made by the controller."""
+    args = _process(spec)["args"]
+    if args[:1] != [GUARD]:
+        message = (
+            f"the command does not begin with {GUARD}: this pod was not made by the controller"
+        )
+        raise Refused(message)
+    return list(args[1:])
+
+
+def _add_gate(spec: Spec, gate: str) -> None:
+    # Below /dev, a tmpfs, so that the mount point does not stay in the kept root.
+    spec["mounts"] = [
+        *spec.get("mounts", []),
+        {
+            "destination": GATE_IN_CONTAINER,
+            "type": "bind",
+            "source": gate,
+            "options": ["bind", "ro", "nosuid", "nodev", "private"],
+        },
+    ]
+
+
+def _is_image_volume(mount: Spec, container_id: str) -> bool:
+    # The runtime makes a throw-away folder for each VOLUME of an image; it would hide the kept
+    # data.
+    inner = f"/io.containerd.grpc.v1.cri/containers/{container_id}/volumes/"
+    return inner in str(mount.get("source", ""))
+
+
+def _command(rest: list[str], admission: Admission, image: Image) -> list[str]:
+    """Apply Kubernetes' rules for command and args, which the guard switched off."""
+    entrypoint = [] if image.entrypoint == ("",) else list(image.entrypoint)
+    command = [
+        *(entrypoint if admission.entrypoint_from_image else []),
+        *rest,
+        *(image.cmd if admission.cmd_from_image else []),
+    ]
+    if not command:
+        message = "no command: neither the template nor the image names one"
+        raise Refused(message)
+    return command
+
+
+def on_root(
+    spec: Spec, *, root: str, container_id: str, admission: Admission, image: Image, gate: str
+) -> Spec:
+    """Put a consumer's container onto its persistent root."""
+    new = copy.deepcopy(spec)
+    command = _command(_own_command(new), admission, image)
+    linux = new.get("linux") or {}
+    if any(n.get("type") == "user" for n in linux.get("namespaces") or []):
+        message = "hostUsers: false is not possible: an overlay cannot be mapped to other users"
+        raise Refused(message)
+    new["root"] = {**(new.get("root") or {}), "path": root}
+    new["mounts"] = [m for m in new.get("mounts") or [] if not _is_image_volume(m, container_id)]
+    if admission.init:
+        command = [GATE_IN_CONTAINER, "init", "--", *command]
+        _add_gate(new, gate)
+    _process(new)["args"] = command
+    return new
+
+
+def holding(spec: Spec, *, gate: str) -> Spec:
+    """Let a provider's container do nothing but hold its image."""
+    new = copy.deepcopy(spec)
+    _own_command(new)
+    new["mounts"] = list(new.get("mounts") or [])
+    _add_gate(new, gate)
+    _process(new)["args"] = [GATE_IN_CONTAINER, "hold"]
+    return new

@@ -1,0 +1,1 @@
+"""Doubles that hold state; no recorded expectations."""

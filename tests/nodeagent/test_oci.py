@@ -1,0 +1,59 @@
+"""Specs in, specs out: tests/data/oci/*.json holds both, one case a file."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from nodeagent import oci
+from nodeagent.errors import Refused
+from nodeagent.model import GATE_IN_CONTAINER, GUARD, Admission, Image, Role
+
+DATA = Path(__file__).parents[1] / "data" / "oci"
+GATE = "/base/bin/gate-0123456789ab"
+
+
+def rewrite(case: dict, spec: oci.Spec) -> oci.Spec:  # type: ignore[type-arg]
+    if case["role"] == "provider":
+        return oci.holding(spec, gate=GATE)
+    flags = {"init": False, "entrypoint_from_image": False, "cmd_from_image": False}
+    flags |= case.get("admission", {})
+    image = case.get("image", {})
+    return oci.on_root(
+        spec,
+        root="/base/instances/u1/rootfs",
+        container_id="c1",
+        admission=Admission("u1", Role.CONSUMER, "ns", "app", "p1", "main", **flags),
+        image=Image("i", "c", tuple(image.get("entrypoint", ())), tuple(image.get("cmd", ()))),
+        gate=GATE,
+    )
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+def test_spec_becomes_what_the_case_says(path: Path) -> None:
+    case = json.loads(path.read_text())
+    before = copy.deepcopy(case["input"])
+    if "refused" in case:
+        with pytest.raises(Refused, match=case["refused"]):
+            rewrite(case, case["input"])
+    else:
+        assert rewrite(case, case["input"]) == case["output"]
+        assert GUARD not in json.dumps(case["output"])
+    assert case["input"] == before
+
+
+def test_the_gate_is_never_below_the_kept_root() -> None:
+    spec = {"process": {"args": [GUARD, "hold"]}}
+    (mount,) = oci.holding(spec, gate=GATE)["mounts"]
+    assert mount["destination"] == GATE_IN_CONTAINER
+    assert mount["destination"].startswith("/dev/")
+    assert "ro" in mount["options"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"process": None}, {"process": {"args": "sh"}}])
+def test_a_spec_without_a_command_is_refused(spec: oci.Spec) -> None:
+    with pytest.raises(Refused):
+        oci.holding(spec, gate=GATE)
