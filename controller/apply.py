@@ -1,0 +1,213 @@
+"""The third of the four.
+
+Does the steps of a plan, one after the other, and tells the store each answer at once.
+
+Called by `reconcile`; decides nothing. A step that fails raises one of `errors`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from controller import manifests, names
+from controller.doors import Admission, RootOrder
+from controller.errors import Absent, Conflict, LeaseLost, NameTaken
+from controller.model import POD, SC, SCI, Key, Role
+from controller.steps import (
+    AddFinalizer,
+    AdmitPod,
+    CreatePod,
+    DeleteInstance,
+    DeletePod,
+    DeleteRoot,
+    EnsureRoot,
+    MirrorInstance,
+    RemoveFinalizer,
+    ReplacePod,
+    SyncRoot,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controller.doors import AgentsDoor, KubeDoor
+    from controller.memory import Memory
+    from controller.model import Kind, Observed, Parent, Template
+    from controller.steps import Step
+    from controller.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Apply:
+    """Carries out steps; `may_act` is asked before each."""
+
+    def __init__(
+        self, kube: KubeDoor, agents: AgentsDoor, store: Store, may_act: Callable[[], bool]
+    ) -> None:
+        self._kube, self._agents, self._store, self._may_act = kube, agents, store, may_act
+
+    async def apply(self, step: Step, seen: Observed, memory: Memory, now: float) -> None:
+        """One step; what it was planned from comes along."""
+        parent = seen.parent
+        if parent is None:
+            return
+        if not self._may_act():
+            raise LeaseLost("another controller has the lease")
+        log.info("%s/%s: %s", parent.namespace, parent.name, step)
+        match step:
+            case AddFinalizer():
+                body = manifests.finalizer(parent, present=True)
+                self._store.put(SC, await self._kube.apply(SC, body))
+            case RemoveFinalizer():
+                await self._remove_finalizer(parent)
+            case MirrorInstance():
+                await self._mirror(parent, seen, step.node)
+            case DeleteInstance():
+                await self._delete(SCI, Key(parent.namespace, parent.name), step.uid)
+            case CreatePod():
+                await self._create_pod(parent, seen, step.role)
+            case DeletePod():
+                await self._delete(POD, _pod_key(parent, step.role), step.uid)
+            case ReplacePod():
+                # A command that never ran needs no time to end.
+                grace = 0 if step.now else None
+                await self._delete(POD, _pod_key(parent, step.role), step.uid, grace)
+                memory.replace(step.role, now)
+            case AdmitPod():
+                await self._admit(parent, step.role, step.node, memory)
+            case EnsureRoot():
+                await self._ensure_root(parent, step)
+            case SyncRoot():
+                self._store.put_root(step.node, await self._agents.sync(step.node, parent.uid))
+            case DeleteRoot():
+                await self._agents.delete_root(step.node, parent.uid)
+                memory.deleted_on.add(step.node)
+                self._store.drop_root(step.node, parent.uid)
+            case _:
+                assert_never(step)
+
+    async def _ensure_root(self, parent: Parent, step: EnsureRoot) -> None:
+        order = RootOrder(
+            uid=parent.uid,
+            namespace=parent.namespace,
+            name=parent.name,
+            image=_template(parent).image,
+            image_id=step.image_id,
+        )
+        self._store.put_root(step.node, await self._agents.ensure_root(step.node, order))
+
+    async def _remove_finalizer(self, parent: Parent) -> None:
+        key = Key(parent.namespace, parent.name)
+        body = self._store.get(SC, key)
+        if body is None:
+            return
+        metadata = body["metadata"]
+        # The others' finalizers stay; the revision makes sure that none was added in between.
+        patch = {
+            "metadata": {
+                "uid": parent.uid,
+                "resourceVersion": metadata.get("resourceVersion"),
+                "finalizers": [one for one in metadata["finalizers"] if one != names.FINALIZER],
+            }
+        }
+        try:
+            answer = await self._kube.patch(SC, key, patch)
+        except Absent:
+            self._store.drop(SC, body)
+        else:
+            self._store.put(SC, answer)
+
+    async def _mirror(self, parent: Parent, seen: Observed, node: str) -> None:
+        if seen.instance:
+            body = manifests.instance(parent, node, seen.instance.uid)
+            self._store.put(SCI, await self._kube.apply(SCI, body))
+            return
+        # An apply would take over an instance that somebody else has just made.
+        taken = await self._kube.get(SCI, Key(parent.namespace, parent.name))
+        if taken:
+            self._store.put(SCI, taken)
+            raise Conflict(f"StoppableContainerInstance {parent.name} appeared")
+        body = manifests.instance(parent, node)
+        self._store.put(SCI, await self._kube.apply(SCI, body, force=False))
+
+    async def _create_pod(self, parent: Parent, seen: Observed, role: Role) -> None:
+        template, instance = _template(parent), seen.instance
+        if instance is None:
+            return
+        image = seen.root.image if seen.root else ""
+        build = manifests.provider if role is Role.PROVIDER else manifests.consumer
+        body = build(parent, template, instance.uid, seen.home, image)
+        try:
+            made = await self._kube.create(POD, body)
+        except Conflict:
+            await self._look_who_has_the_name(_pod_key(parent, role))
+        else:
+            self._store.put(POD, made)
+
+    async def _look_who_has_the_name(self, key: Key) -> None:
+        body = await self._kube.get(POD, key)
+        labels = (body["metadata"].get("labels") or {}) if body else {}
+        if body is None or labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY:
+            if body:
+                self._store.put(POD, body)
+            raise Conflict(f"pod {key.name} appeared")
+        # A pod without our label is not watched, so it must not enter the store: it would stay for
+        # ever.
+        raise NameTaken(
+            f"pod {key.name} belongs to something else and is not touched: delete or rename it"
+        )
+
+    async def _delete(self, kind: Kind, key: Key, uid: str, grace: int | None = None) -> None:
+        body = self._store.get(kind, key)
+        try:
+            left = await self._kube.delete(kind, key, uid, grace)
+        except Absent:
+            left = None
+        if left is not None:
+            self._store.put(kind, left)
+        elif body is not None and body["metadata"]["uid"] == uid:
+            self._store.drop(kind, body)
+
+    async def _admit(self, parent: Parent, role: Role, node: str, memory: Memory) -> None:
+        template = _template(parent)
+        pod = self._store.get(POD, _pod_key(parent, role))
+        if pod is None:
+            return
+        uid, is_consumer = pod["metadata"]["uid"], role is Role.CONSUMER
+        # What runs is the pod as it was made, also when the template has changed since.
+        guard_only = len(pod["spec"]["containers"][0].get("command") or []) <= 1
+        has_args = bool(pod["spec"]["containers"][0].get("args"))
+        admission = Admission(
+            root_uid=parent.uid,
+            role=role,
+            namespace=parent.namespace,
+            pod_name=pod["metadata"]["name"],
+            pod_uid=uid,
+            container=pod["spec"]["containers"][0]["name"],
+            init=template.init if is_consumer else False,
+            entrypoint_from_image=is_consumer and guard_only,
+            cmd_from_image=is_consumer and guard_only and not has_args,
+        )
+        await self._agents.admit(node, admission)
+        word = self._store.word(node)
+        if word is None:
+            return
+        memory.admitted = {**memory.admitted, uid: word.session}
+        root = word.roots.get(parent.uid)
+        if root and is_consumer:
+            self._store.put_root(node, replace(root, admitted_consumer=uid))
+        elif root:
+            self._store.put_root(node, replace(root, admitted_provider=uid))
+
+
+def _pod_key(parent: Parent, role: Role) -> Key:
+    return Key(parent.namespace, manifests.pod_name(parent.name, role))
+
+
+def _template(parent: Parent) -> Template:
+    if parent.template is None:
+        raise Conflict("the template became invalid")
+    return parent.template

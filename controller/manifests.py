@@ -1,0 +1,218 @@
+"""Pure builders: what the instance, the provider pod and the consumer pod look like.
+
+`apply` sends what these return; nothing here reads the cluster.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from controller import names
+from controller.model import POD, SC, SCI, Body, Key, Parent, Role
+from controller.template import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controller.model import Template
+
+PLACEMENT = (
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "topologySpreadConstraints",
+    "priorityClassName",
+    "schedulerName",
+    "imagePullSecrets",
+    "serviceAccountName",
+)
+PROVIDER_RESOURCES = {"requests": {"cpu": "1m", "memory": "8Mi"}}
+NOBODY = 65532
+
+
+def pod_name(name: str, role: Role) -> str:
+    """The name of our pod of this role."""
+    return name + names.PROVIDER_SUFFIX if role is Role.PROVIDER else name
+
+
+def instance(parent: Parent, node: str, uid: str = "") -> Body:
+    """The instance as applied; `uid` of the one to change, empty to make a new one."""
+    metadata: Body = {
+        "name": parent.name,
+        "namespace": parent.namespace,
+        "ownerReferences": [_owner(SC.kind, parent.name, parent.uid, block=True)],
+    }
+    if uid:
+        metadata["uid"] = uid
+    return {
+        "apiVersion": SCI.api_version,
+        "kind": SCI.kind,
+        "metadata": metadata,
+        "spec": instance_spec(parent, node),
+    }
+
+
+def instance_spec(parent: Parent, node: str) -> Body:
+    """The parent's spec, plus the node once it is known."""
+    spec = dict(copy.deepcopy(dict(parent.spec)))
+    spec.pop("node", None)
+    return spec | {"node": node} if node else spec
+
+
+def finalizer(parent: Parent, *, present: bool) -> Body:
+    """The part of the StoppableContainer that the controller owns."""
+    return {
+        "apiVersion": SC.api_version,
+        "kind": SC.kind,
+        "metadata": {
+            "name": parent.name,
+            "namespace": parent.namespace,
+            # Without it an apply would create the object anew when the user has just deleted it.
+            "uid": parent.uid,
+            "finalizers": [names.FINALIZER] if present else [],
+        },
+    }
+
+
+def provider(parent: Parent, template: Template, owner_uid: str, node: str, image: str) -> Body:
+    """Holds the image on the node and marks where the root lives; no privilege, no volume."""
+    wanted = template.pod
+    extra: Mapping[str, Any] = parent.spec.get("provider") or {}
+    spec: Body = {field: copy.deepcopy(wanted[field]) for field in PLACEMENT if wanted.get(field)}
+    spec |= {
+        "containers": [_provider_container(template, extra, image)],
+        "restartPolicy": "Always",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "nodeSelector": dict(wanted.get("nodeSelector") or {})
+        | dict(extra.get("nodeSelector") or {})
+        | {names.AGENT_LABEL: names.AGENT_READY},
+    }
+    tolerations = [*(wanted.get("tolerations") or []), *(extra.get("tolerations") or [])]
+    if tolerations:
+        spec["tolerations"] = copy.deepcopy(tolerations)
+    if pin := node or wanted.get("nodeName"):
+        spec["affinity"] = pinned(spec.get("affinity"), pin)
+    return _pod(parent, Role.PROVIDER, owner_uid, template, spec)
+
+
+def _provider_container(template: Template, extra: Mapping[str, Any], image: str) -> Body:
+    return {
+        "name": names.PROVIDER_CONTAINER,
+        "image": image or template.image,
+        # A root is pinned to a digest, so pulling a newer image would change nothing.
+        "imagePullPolicy": template.container.get("imagePullPolicy") or "IfNotPresent",
+        "command": [names.GUARD],
+        "args": ["hold"],
+        "resources": copy.deepcopy(extra.get("resources")) or copy.deepcopy(PROVIDER_RESOURCES),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def consumer(parent: Parent, template: Template, owner_uid: str, node: str, image: str) -> Body:
+    """The user's own pod, pinned to the root's node, its first container behind the guard."""
+    spec = copy.deepcopy(dict(template.pod))
+    # Set by hand it would go past the scheduler, which still has to count the pod's resources.
+    spec.pop("nodeName", None)
+    spec["affinity"] = pinned(spec.get("affinity"), node)
+    container = spec["containers"][0]
+    container["image"] = image or template.image
+    container["command"] = [names.GUARD, *(container.get("command") or [])]
+    if not container.get("args"):
+        container.pop("args", None)
+    # After one failed pull kubelet pulls again even with IfNotPresent's default for :latest, so it
+    # is always said.
+    if container.get("imagePullPolicy") != "Never":
+        container["imagePullPolicy"] = "IfNotPresent"
+    return _pod(parent, Role.CONSUMER, owner_uid, template, spec)
+
+
+def pinned(affinity: Mapping[str, Any] | None, node: str) -> Body:
+    """The same affinity, and this node only."""
+    wanted: Body = copy.deepcopy(dict(affinity or {}))
+    node_affinity: Body = dict(wanted.get("nodeAffinity") or {})
+    required: Body = dict(node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {})
+    pin = {"key": "metadata.name", "operator": "In", "values": [node]}
+    terms = [dict(term) for term in required.get("nodeSelectorTerms") or []]
+    # Terms are alternatives, so each gets the pin. An empty term matches nothing and must not begin
+    # to match.
+    full = [term for term in terms if term.get("matchExpressions") or term.get("matchFields")]
+    if not terms:
+        full = [{}]
+    required["nodeSelectorTerms"] = [
+        term | {"matchFields": [*(term.get("matchFields") or []), pin]} for term in full
+    ] or terms
+    node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = required
+    return wanted | {"nodeAffinity": node_affinity}
+
+
+def event(key: Key, uid: str, series: str, *, kind: str, reason: str, note: str, at: str) -> Body:
+    """A core/v1 Event on the StoppableContainer."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{key.name[:200]}.{series}", "namespace": key.namespace},
+        "involvedObject": {
+            "apiVersion": SC.api_version,
+            "kind": SC.kind,
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": uid,
+        },
+        "reason": reason,
+        "message": note[:1000],
+        "type": kind,
+        "source": {"component": names.FIELD_MANAGER},
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+def _pod(parent: Parent, role: Role, owner_uid: str, template: Template, spec: Body) -> Body:
+    ours = {
+        names.MANAGED_BY_LABEL: names.MANAGED_BY,
+        names.INSTANCE_LABEL: parent.name,
+        names.ROLE_LABEL: role.value,
+    }
+    # The user's labels stay off the provider: a Service must never select it.
+    theirs = role is Role.CONSUMER
+    return {
+        "apiVersion": POD.api_version,
+        "kind": POD.kind,
+        "metadata": {
+            "name": pod_name(parent.name, role),
+            "namespace": parent.namespace,
+            "labels": (dict(template.labels) if theirs else {}) | ours,
+            "annotations": (dict(template.annotations) if theirs else {})
+            | {
+                names.ROOT_ANNOTATION: parent.uid,
+                names.TEMPLATE_HASH_ANNOTATION: digest(template),
+            },
+            "ownerReferences": [_owner(SCI.kind, parent.name, owner_uid, block=False)],
+        },
+        "spec": spec,
+    }
+
+
+def _owner(kind: str, name: str, uid: str, *, block: bool) -> Body:
+    owner: Body = {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
+    return owner | {"blockOwnerDeletion": True} if block else owner

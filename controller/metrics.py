@@ -1,0 +1,62 @@
+"""The only prometheus_client: what is counted, and the text for /metrics.
+
+Counted by `reconcile`, `kube` and `agents`; served by `web`.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+PREFIX = "stoppablecontainer_controller_"
+
+_steps = Counter(PREFIX + "steps", "Steps done", ["step"], registry=REGISTRY)
+_failures = Counter(
+    PREFIX + "step_failures", "Steps that failed", ["step", "reason"], registry=REGISTRY
+)
+_writes = Counter(PREFIX + "api_writes", "API writes", ["kind", "verb"], registry=REGISTRY)
+_seconds = Histogram(
+    PREFIX + "reconcile_seconds",
+    "Time of one look at a key",
+    registry=REGISTRY,
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
+_missed = Counter(PREFIX + "missed_events", "Changes found by a LIST only", registry=REGISTRY)
+_depth = Gauge(PREFIX + "queue_depth", "Keys waiting", registry=REGISTRY)
+_leading = Gauge(PREFIX + "leading", "1 while this replica acts", registry=REGISTRY)
+_agents = Gauge(PREFIX + "agents_connected", "Agents with a live stream", registry=REGISTRY)
+
+
+def step_done(step: str) -> None:
+    """A step succeeded."""
+    _steps.labels(step).inc()
+
+
+def step_failed(step: str, reason: str) -> None:
+    """A step failed."""
+    _failures.labels(step, reason).inc()
+
+
+def api_write(kind: str, verb: str) -> None:
+    """The API server was written to."""
+    _writes.labels(kind, verb).inc()
+
+
+def reconciled(seconds: float) -> None:
+    """One look took this long."""
+    _seconds.observe(seconds)
+
+
+def missed(count: int) -> None:
+    """A LIST knew what the watch had not told."""
+    _missed.inc(count)
+
+
+def levels(*, depth: int, leading: bool, agents: int) -> None:
+    """What is so at this moment."""
+    _depth.set(depth)
+    _leading.set(leading)
+    _agents.set(agents)
+
+
+def text() -> bytes:
+    """The exposition format."""
+    return generate_latest(REGISTRY)

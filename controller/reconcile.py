@@ -1,0 +1,146 @@
+"""One key: observe, plan, apply, report, until the plan is empty. Every source of change ends here.
+
+Called by the `queue`'s workers on the leader; answers in how many seconds the key must be looked at
+again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from controller import metrics
+from controller.announce import Announcement
+from controller.apply import Apply
+from controller.errors import ControllerError, LeaseLost
+from controller.memory import Memory
+from controller.model import SC, Key, Observed, Role
+from controller.observe import observe
+from controller.plan import plan
+from controller.queue import delay
+from controller.report import Report
+from controller.status import proven_running
+from controller.steps import CreatePod, RemoveFinalizer, ReplacePod, step_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from controller.announce import EventLog
+    from controller.doors import AgentsDoor, KubeDoor
+    from controller.steps import Step
+    from controller.store import Store
+
+log = logging.getLogger(__name__)
+# From a new object to its first wait takes five rounds; more than this is a loop.
+MAX_ROUNDS = 20
+
+
+class Reconciler:
+    """Holds the memories; everything else is passed through."""
+
+    def __init__(
+        self,
+        kube: KubeDoor,
+        agents: AgentsDoor,
+        store: Store,
+        events: EventLog,
+        *,
+        may_act: Callable[[], bool],
+        monotonic: Callable[[], float],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store, self._events = store, events
+        self._may_act, self._monotonic, self._clock = may_act, monotonic, clock
+        self._apply = Apply(kube, agents, store, may_act)
+        self._report = Report(kube, store, events, clock)
+        self._memories: dict[Key, Memory] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings this key as far as it goes now."""
+        if not self._may_act():
+            return None
+        memory = self._memory(key)
+        if memory is None:
+            return None
+        for _ in range(MAX_ROUNDS):
+            seen = self._observe(key, memory)
+            steps = plan(seen)
+            if not steps:
+                break
+            await self._carry_out(steps, seen, memory, key)
+        self._forget_solved(self._observe(key, memory), memory)
+        seen = self._observe(key, memory)
+        wait = await self._report.report(seen, memory, self._monotonic())
+        waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
+        return min(waits) if waits else None
+
+    async def _carry_out(
+        self, steps: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
+    ) -> None:
+        """All steps of one plan.
+
+        The first failure ends it, for what follows may need what failed.
+        """
+        for step in steps:
+            name, now = step_name(step), self._monotonic()
+            try:
+                await self._apply.apply(step, seen, memory, now)
+            except LeaseLost:
+                raise
+            except ControllerError as error:
+                metrics.step_failed(type(step).__name__, error.reason)
+                wait = delay(error, memory.tries(name) + 1)
+                log.info("%s/%s: %s: %s", key.namespace, key.name, name, error)
+                memory.fail(name, error.reason, str(error), wait, self._monotonic())
+                return
+            metrics.step_done(type(step).__name__)
+            memory.problems.pop(name, None)
+            said = worth_saying(step, seen)
+            if said and seen.parent:
+                at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+                await self._events.post(key, seen.parent.uid, said, at=at, now=now)
+            if isinstance(step, CreatePod) and step.role is Role.CONSUMER:
+                # The pod's uid came with the answer, so the facts that follow are new ones.
+                seen = self._observe(key, memory)
+
+    def _observe(self, key: Key, memory: Memory) -> Observed:
+        return observe(self._store, memory, key, self._monotonic())
+
+    def _memory(self, key: Key) -> Memory | None:
+        """The memory of the object that has this name now."""
+        body = self._store.get(SC, key)
+        if body is None:
+            self._memories.pop(key, None)
+            return None
+        uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation") or 0)
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = Memory(uid=uid)
+        if memory.generation != generation:
+            # The user changed something: whatever was refused before may be right now.
+            memory.generation = generation
+            memory.problems = {
+                name: replace(one, until=0.0) for name, one in memory.problems.items()
+            }
+        return memory
+
+    def _forget_solved(self, seen: Observed, memory: Memory) -> None:
+        """A failure counts only while its step is still wanted."""
+        wanted = {step_name(step) for step in plan(replace(seen, held=frozenset()))}
+        memory.problems = {name: one for name, one in memory.problems.items() if name in wanted}
+        if seen.parent and proven_running(seen, seen.parent):
+            memory.replaced.pop(Role.CONSUMER, None)
+        if seen.provider and seen.provider.container.running:
+            memory.replaced.pop(Role.PROVIDER, None)
+
+
+def worth_saying(step: Step, seen: Observed) -> Announcement | None:
+    """What a person wants to hear about a step itself; pure."""
+    if isinstance(step, ReplacePod):
+        return Announcement("Normal", "PodReplaced", f"{step.role} pod replaced: {step.why}")
+    if isinstance(step, RemoveFinalizer) and seen.home and not seen.home_exists:
+        note = f"node {seen.home} no longer exists: the root is considered gone with it"
+        return Announcement("Warning", "RootGone", note)
+    return None

@@ -1,0 +1,100 @@
+"""The last of the four.
+
+Writes status on both kinds where it differs, and Events for what people want to hear.
+
+Called by `reconcile` after the plan's steps; `status` says what to write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller import names
+from controller.announce import announcements
+from controller.errors import Absent, Conflict
+from controller.model import SC, SCI, Key
+from controller.status import differs, is_passing, status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from controller.announce import EventLog
+    from controller.doors import KubeDoor
+    from controller.memory import Memory
+    from controller.model import Body, Kind, Observed, Parent
+    from controller.store import Store
+
+# A stop or start that is over by then costs one status write an object instead of two.
+SETTLE_SECONDS = 2.0
+
+
+class Report:
+    """Status writer."""
+
+    def __init__(
+        self, kube: KubeDoor, store: Store, events: EventLog, clock: Callable[[], datetime]
+    ) -> None:
+        self._kube, self._store, self._events, self._clock = kube, store, events, clock
+
+    async def report(self, seen: Observed, memory: Memory, now: float) -> float | None:
+        """Writes what differs; answers after how many seconds it wants to look again."""
+        parent = seen.parent
+        if parent is None or (parent.deleting and not parent.finalized):
+            return None
+        at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = status(seen, parent, at)
+        mirrored = self._instance_status(seen, wanted)
+        instance_differs = (
+            mirrored is not None
+            and seen.instance is not None
+            and differs(mirrored, seen.instance.status)
+        )
+        if not instance_differs and not differs(wanted, parent.status):
+            memory.passing_since = None
+            return None
+        if wait := self._settle(wanted, parent, memory, now):
+            return wait
+        if mirrored is not None and instance_differs and seen.instance is not None:
+            await self._write(SCI, parent, seen.instance.uid, mirrored)
+        if differs(wanted, parent.status):
+            await self._write(SC, parent, parent.uid, wanted)
+            await self._announce(parent, wanted, at=at, now=now)
+        memory.passing_since = None
+        return None
+
+    def _settle(self, wanted: Body, parent: Parent, memory: Memory, now: float) -> float:
+        """How long a passing state has still to last before it is worth a write."""
+        if not is_passing(wanted) or not parent.status.get("phase"):
+            return 0.0
+        if memory.passing_since is None:
+            memory.passing_since = now
+        return max(0.0, memory.passing_since + SETTLE_SECONDS - now)
+
+    def _instance_status(self, seen: Observed, wanted: Body) -> Body | None:
+        """The same, with the instance's own generation."""
+        instance = seen.instance
+        if instance is None or not instance.ours or instance.deleting:
+            return None
+        conditions = [
+            {**item, "observedGeneration": instance.generation} for item in wanted["conditions"]
+        ]
+        return {**wanted, "observedGeneration": instance.generation, "conditions": conditions}
+
+    async def _write(self, kind: Kind, parent: Parent, uid: str, wanted: Body) -> None:
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": kind.kind,
+            "metadata": {"name": parent.name, "namespace": parent.namespace, "uid": uid},
+            "status": wanted,
+        }
+        try:
+            self._store.put(kind, await self._kube.apply(kind, body, subresource="status"))
+        except (Absent, Conflict):
+            # It is gone, or another one by now; its event brings the next look.
+            return
+
+    async def _announce(self, parent: Parent, wanted: Body, *, at: str, now: float) -> None:
+        for one in announcements(parent.status, wanted):
+            key = Key(parent.namespace, parent.name)
+            await self._events.post(key, parent.uid, one, at=at, now=now)

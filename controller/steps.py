@@ -1,0 +1,112 @@
+"""The steps of a plan: a closed set of small values that can be printed and compared.
+
+`plan` makes them, `apply` does them, `memory` holds back those that failed by their `step_name`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.model import Role
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """The StoppableContainer may not vanish before its root does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Everything of it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorInstance:
+    """The instance exists and its spec is the parent's, plus the node."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInstance:
+    """The instance goes, background propagation."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """POST of the provider or consumer pod."""
+
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """DELETE with the pod's own grace period."""
+
+    role: Role
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacePod:
+    """DELETE of a pod that can do no more good, so that a new one can be made."""
+
+    role: Role
+    uid: str
+    why: str
+    now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitPod:
+    """Announces our pod of this role to the agent of the node."""
+
+    role: Role
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureRoot:
+    """Makes the agent make and mount the root."""
+
+    node: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRoot:
+    """Makes what the stopped container wrote durable."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoot:
+    """Removes root and data from a node."""
+
+    node: str
+
+
+Step = (
+    AddFinalizer
+    | RemoveFinalizer
+    | MirrorInstance
+    | DeleteInstance
+    | CreatePod
+    | DeletePod
+    | ReplacePod
+    | AdmitPod
+    | EnsureRoot
+    | SyncRoot
+    | DeleteRoot
+)
+
+
+def step_name(step: Step) -> str:
+    """Under which name a failing step is remembered and held back."""
+    role = getattr(step, "role", "")
+    return f"{type(step).__name__}/{role}" if role else type(step).__name__

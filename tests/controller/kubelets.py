@@ -1,0 +1,130 @@
+"""Scheduler and kubelets of the small world: they place pods, start containers, and end them.
+
+`World` gives them turns; a container lives or fails as the fake agent of its node says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller import names
+from controller.model import NODE, POD, Body
+from controller.store import key_of
+
+if TYPE_CHECKING:
+    from tests.fakes.agent import FakeAgents
+    from tests.fakes.kube import FakeKube
+
+
+class Kubelets:
+    """All nodes of the world."""
+
+    def __init__(self, kube: FakeKube, agents: FakeAgents) -> None:
+        self.kube, self.agents = kube, agents
+        self.dead: set[str] = set()
+        self.bad_images: set[str] = set()
+
+    def turn(self) -> bool:
+        """One turn of everything that is not the controller; says whether anything moved."""
+        moved = False
+        for body in self.kube.all(POD):
+            if names.AGENT_POD_LABEL in (body["metadata"].get("labels") or {}):
+                continue
+            node = body["spec"].get("nodeName")
+            if node and node not in self.dead:
+                moved |= self._kubelet(body, node)
+            elif not node:
+                moved |= self._schedule(body)
+        return moved
+
+    def _schedule(self, pod: Body) -> bool:
+        for node in sorted(self.kube.all(NODE), key=lambda one: str(one["metadata"]["name"])):
+            name = node["metadata"]["name"]
+            if name not in self.dead and fits(pod, node):
+                scheduled = {"type": "PodScheduled", "status": "True"}
+                patch = {"spec": {"nodeName": name}, "status": {"conditions": [scheduled]}}
+                self.kube.change(POD, key_of(pod), patch)
+                return True
+        return self._set_status(
+            pod,
+            {
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "reason": "Unschedulable",
+                        "message": "0/2 nodes are available",
+                    }
+                ]
+            },
+        )
+
+    def _kubelet(self, pod: Body, node: str) -> bool:
+        uid = pod["metadata"]["uid"]
+        if "deletionTimestamp" in pod["metadata"]:
+            self.agents.stop(node, uid)
+            self.kube.forget(POD, key_of(pod))
+            return True
+        status = pod.get("status") or {}
+        if status.get("phase") in {"Failed", "Succeeded"} or status.get("containerStatuses"):
+            return self._retry_pull(pod, node)
+        return self._start(pod, node)
+
+    def _retry_pull(self, pod: Body, node: str) -> bool:
+        waiting = pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting")
+        pulls = waiting and waiting["reason"] == "ImagePullBackOff"
+        image = pod["spec"]["containers"][0]["image"]
+        return bool(pulls and image not in self.bad_images and self._start(pod, node))
+
+    def _start(self, pod: Body, node: str) -> bool:
+        image = pod["spec"]["containers"][0]["image"]
+        if image in self.bad_images:
+            waiting = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'}
+            return self._set_container(pod, {"waiting": waiting}, "Pending", ready=False)
+        refusal = self.agents.start(node, pod["metadata"]["uid"])
+        if refusal:
+            waiting = {"reason": "RunContainerError", "message": refusal}
+            return self._set_container(pod, {"waiting": waiting}, "Pending", ready=False)
+        return self._set_container(pod, {"running": {}}, "Running", ready=True)
+
+    def _set_container(self, pod: Body, state: Body, phase: str, *, ready: bool) -> bool:
+        container = pod["spec"]["containers"][0]
+        entry = {
+            "name": container["name"],
+            "state": state,
+            "imageID": "sha256:" + container["image"].replace("/", "-")
+            if "running" in state or "message" in state.get("waiting", {"message": 1})
+            else "",
+        }
+        if state.get("waiting", {}).get("reason") == "ImagePullBackOff":
+            entry["imageID"] = ""
+        conditions = [
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": "True" if ready else "False"},
+        ]
+        return self._set_status(
+            pod, {"phase": phase, "containerStatuses": [entry], "conditions": conditions}
+        )
+
+    def _set_status(self, pod: Body, status: Body) -> bool:
+        before = pod["metadata"]["resourceVersion"]
+        after = self.kube.change(POD, key_of(pod), {"status": status})
+        return bool(after["metadata"]["resourceVersion"] != before)
+
+
+def fits(pod: Body, node: Body) -> bool:
+    """Node selector and required node affinity."""
+    labels, name = node["metadata"].get("labels") or {}, node["metadata"]["name"]
+    selector = pod["spec"].get("nodeSelector") or {}
+    if any(labels.get(key) != value for key, value in selector.items()):
+        return False
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms = required.get("nodeSelectorTerms") or []
+    return not terms or any(
+        all(name in field["values"] for field in term.get("matchFields") or [])
+        and all(
+            labels.get(one["key"]) in one["values"] for one in term.get("matchExpressions") or []
+        )
+        for term in terms
+    )
