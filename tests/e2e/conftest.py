@@ -1,0 +1,62 @@
+"""The cluster and a fresh namespace for each end-to-end test."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.e2e.cluster import Cluster, Object, eventually, from_environment
+from tests.e2e.stoppable import Stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Make(Protocol):
+    """Applies a manifest and gives the StoppableContainer."""
+
+    def __call__(self, wanted: Object) -> Stoppable: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the cluster."""
+    for item in items:
+        if "tests/e2e/" in item.path.as_posix():
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster, with an agent ready on every node."""
+    found = from_environment()
+    for node in found.nodes():
+        eventually(
+            lambda node=node: found.agent_ready(node),
+            what=f"agent on {node}",
+            deadline=120,
+        )
+    return found
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of its own, removed with everything in it: a test that leaves rests fails here."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "stoppablecontainers", "--all", "-n", name, "--timeout=60s")
+    cluster.kubectl("delete", "namespace", name, "--timeout=60s")
+
+
+@pytest.fixture
+def make(cluster: Cluster, namespace: str) -> Make:
+    """Create a StoppableContainer in the test's namespace."""
+
+    def create(wanted: Object) -> Stoppable:
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(wanted))
+        return Stoppable(cluster, namespace, wanted["metadata"]["name"])
+
+    return create

@@ -1,0 +1,164 @@
+"""One StoppableContainer in the hands of a user: create, start, stop, look, exec, all by kubectl."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.cluster import STATE_DIR, Object, condition, eventually
+
+if TYPE_CHECKING:
+    from tests.e2e.cluster import Cluster
+
+API_VERSION = "stoppablecontainer.xtlsoft.top/v1alpha1"
+HOLD = ["sleep", "1000000"]
+
+
+def manifest(
+    name: str,
+    namespace: str,
+    *,
+    image: str = "busybox:1",
+    running: bool = True,
+    template: Object | None = None,
+    **container: Any,
+) -> Object:
+    """A StoppableContainer in the seed's short form; `template` adds to spec.template."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "StoppableContainer",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "running": running,
+            "template": {"container": {"image": image, **container}, **(template or {})},
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Stoppable:
+    """A StoppableContainer that exists in the cluster."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    def get(self) -> Object:
+        found = self.cluster.get("stoppablecontainer", self.name, self.namespace)
+        assert found, f"StoppableContainer {self.name} is gone"
+        return found
+
+    def instance(self) -> Object | None:
+        return self.cluster.get("stoppablecontainerinstance", self.name, self.namespace)
+
+    def consumer(self) -> Object | None:
+        return self.cluster.get("pod", self.name, self.namespace)
+
+    def provider(self) -> Object | None:
+        return self.cluster.get("pod", f"{self.name}-provider", self.namespace)
+
+    @property
+    def node(self) -> str:
+        return str(self.get()["status"]["node"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.get()["metadata"]["uid"])
+
+    def set_running(self, running: bool) -> None:
+        patch = json.dumps({"spec": {"running": running}})
+        self._on("patch", "stoppablecontainer", self.name, "--type=merge", "-p", patch)
+
+    def wait_phase(self, phase: str, *, deadline: int = 60) -> None:
+        """Wait as a user does; the failure names what the object and its pods say."""
+        eventually(
+            lambda: self.phase() == phase,
+            what=f"phase {phase} of {self.name}",
+            deadline=deadline,
+            explain=self.explain,
+        )
+
+    def wait_condition(self, kind: str, status: str, reason: str, *, deadline: int = 60) -> Object:
+        """Wait for a condition with this status and reason, and give it."""
+
+        def look() -> Object | None:
+            seen = condition(self.get(), kind)
+            return seen if (seen.get("status"), seen.get("reason")) == (status, reason) else None
+
+        return eventually(
+            look,
+            what=f"condition {kind}={status} ({reason}) of {self.name}",
+            deadline=deadline,
+            explain=self.explain,
+        )
+
+    def wait_ready(self, *, deadline: int = 60) -> None:
+        eventually(
+            lambda: condition(self.get(), "Ready").get("status") == "True",
+            what=f"{self.name} Ready",
+            deadline=deadline,
+            explain=self.explain,
+        )
+
+    def phase(self) -> str:
+        return str(self.get().get("status", {}).get("phase"))
+
+    def start(self) -> None:
+        self.set_running(True)
+        self.wait_phase("Running")
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """Stop, and check that `Stopped` is no lie: no consumer, provider still there."""
+        self.set_running(False)
+        self.wait_phase("Stopped")
+        assert self.consumer() is None
+        assert self.provider() is not None
+
+    def exec(self, *command: str, stdin: str | bytes | None = None) -> str:
+        """Plain `kubectl exec`."""
+        flags = ["-i"] if stdin is not None else []
+        return self._on("exec", *flags, self.name, "--", *command, stdin=stdin)
+
+    def sh(self, script: str) -> str:
+        return self.exec("sh", "-c", script)
+
+    def logs(self, *flags: str) -> str:
+        return self._on("logs", self.name, *flags)
+
+    def _on(self, *args: str, stdin: str | bytes | None = None) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *args, stdin=stdin)
+
+    def assert_on_kept_root(self) -> None:
+        """The consumer's `/` IS the overlay that the agent mounted, seen from the node."""
+        host = self.cluster.node_exec(
+            self.node, f"stat -c %d {STATE_DIR}/instances/{self.uid}/rootfs/"
+        ).strip()
+        inside = self.sh("stat -c %d /").strip()
+        assert inside == host, f"/ is device {inside}, the kept root is {host}"
+
+    def write_marker(self, size: int = 4096) -> str:
+        """Write random bytes into `/` and give their SHA-256."""
+        content = os.urandom(size)
+        self.exec("sh", "-c", "base64 -d > /marker", stdin=base64.b64encode(content))
+        return hashlib.sha256(content).hexdigest()
+
+    def assert_marker(self, digest: str) -> None:
+        """Marker intact, `/` lists, a new file can be made: after the page cache was dropped.
+
+        A root whose layers are gone still answers from the cache.
+        """
+        self.cluster.node_exec(self.node, "echo 3 > /proc/sys/vm/drop_caches")
+        seen = self.sh("ls / /bin >/dev/null && touch /probe && rm /probe && sha256sum /marker")
+        assert seen.split()[0] == digest
+
+    def explain(self) -> str:
+        """What a person would look at first."""
+        pods = self._on("get", "pods", "-o", "wide")
+        found = json.dumps(self.get().get("status", {}), indent=1)
+        events = self._on("get", "events", "--sort-by=.lastTimestamp")
+        return f"{found}\n{pods}\n{events[-4000:]}"

@@ -1,0 +1,166 @@
+"""The agent away at each NRI moment: the command never runs on any root but the kept one, and recovers.
+
+A second NRI plugin with a lower index, run by the test on the node, is called by containerd right before the agent:
+what it does to the agent there happens exactly at that moment, and the product needs no hook for it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster import STATE_DIR, SYSTEM, condition, eventually
+from tests.e2e.fault_plugin import FaultPlugin
+from tests.e2e.stoppable import manifest
+
+if TYPE_CHECKING:
+    from tests.e2e.cluster import Cluster
+    from tests.e2e.conftest import Make
+    from tests.e2e.stoppable import Stoppable
+
+# Each start appends to a file in `/` and to the log: a start on any other root has its log line
+# but no line in the kept file.
+WITNESS = [
+    "sh",
+    "-c",
+    "me=$(cat /proc/sys/kernel/random/uuid); echo $me >> /starts; echo start $me; exec sleep 1000000",
+]
+RECOVERY = 15
+GUARD = "/.stoppablecontainer/required"
+
+
+def holder_pid(app: Stoppable) -> int:
+    """The container's first process, in the node's pid namespace, by its root's device."""
+    rootfs = f"{STATE_DIR}/instances/{app.uid}/rootfs/"
+    script = (
+        f"want=$(stat -c %d {rootfs}); for p in /proc/[0-9]*; do"
+        ' [ "$(stat -c %d $p/root/ 2>/dev/null)" = "$want" ] && echo ${p#/proc/}; done; true'
+    )
+    return min(int(pid) for pid in app.cluster.node_exec(app.node, script).split())
+
+
+def recover(app: Stoppable, cluster: Cluster, node: str) -> None:
+    """From the agent's return, the consumer must be Ready within RECOVERY seconds, on the kept root."""
+    eventually(lambda: cluster.agent_ready(node), what="agent back", deadline=120)
+    returned = time.monotonic()
+    app.wait_ready(deadline=RECOVERY)
+    print(f"recovered {time.monotonic() - returned:.1f} s after the agent's return")
+    app.assert_on_kept_root()
+    witnessed = app.sh("cat /starts").split()
+    logged = [line.split()[1] for line in app.logs().splitlines() if line.startswith("start ")]
+    assert logged[-1] == witnessed[-1]
+    assert set(logged) <= set(witnessed), "the command ran on another root"
+
+
+@pytest.mark.parametrize("moment", ["CreateContainer", "PostCreateContainer", "StartContainer"])
+@pytest.mark.parametrize("fault", ["kill", "stall"])
+def test_agent_fails_at_an_nri_moment(
+    cluster: Cluster, make: Make, namespace: str, moment: str, fault: str
+) -> None:
+    app = make(manifest("witness", namespace, command=WITNESS))
+    app.wait_ready()
+    app.stop()
+    node = app.node
+    with FaultPlugin(
+        cluster, node, moment=moment, fault=fault, pod=app.name, namespace=namespace
+    ) as plugin:
+        app.set_running(True)
+        plugin.wait_until_done()
+        if fault == "kill":
+            # A new pod instead of kubelet's back-off, which grows with every kill of this test.
+            delete_agent(cluster, node)
+        recover(app, cluster, node)
+    app.stop()
+    app.start()
+    app.assert_on_kept_root()
+
+
+def test_agent_absent_when_a_consumer_restarts_in_place(
+    cluster: Cluster, make: Make, namespace: str
+) -> None:
+    app = make(manifest("alone", namespace, command=WITNESS))
+    app.wait_ready()
+    node = app.node
+    with absent_agent(cluster, node):
+        cluster.node_exec(node, f"kill -9 {holder_pid(app)}")
+        eventually(
+            lambda: GUARD in json.dumps((app.consumer() or {}).get("status", {})),
+            what="the guard's refusal in the pod's status",
+            explain=app.explain,
+        )
+        assert condition(app.get(), "Ready")["status"] == "False"
+    recover(app, cluster, node)
+
+
+def test_agent_absent_when_asked_to_start(cluster: Cluster, make: Make, namespace: str) -> None:
+    app = make(manifest("later", namespace, command=WITNESS))
+    app.wait_ready()
+    app.stop()
+    node = app.node
+    with absent_agent(cluster, node):
+        app.set_running(True)
+        seen = app.wait_condition("RootReady", "False", "AgentUnavailable")
+        assert node in seen["message"]
+        assert app.phase() == "Pending"
+    recover(app, cluster, node)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_agent_restart_adopts_the_root(
+    cluster: Cluster, make: Make, namespace: str, running: bool
+) -> None:
+    app = make(manifest("adopt", namespace, command=WITNESS))
+    app.wait_ready()
+    digest, node = app.write_marker(), app.node
+    first = app.consumer()
+    if not running:
+        app.stop()
+    delete_agent(cluster, node)
+    eventually(lambda: cluster.agent_ready(node), what="agent back", deadline=60)
+    mounts = cluster.node_exec(node, f"grep -c stoppablecontainer:{app.uid} /proc/1/mountinfo")
+    assert mounts.strip() == "1"
+    if running:
+        now = app.consumer()
+        assert first
+        assert now
+        assert now["metadata"]["uid"] == first["metadata"]["uid"]
+        assert condition(app.get(), "Ready")["status"] == "True"
+        app.stop()
+    app.start()
+    app.assert_marker(digest)
+
+
+def delete_agent(cluster: Cluster, node: str) -> None:
+    """Replace the agent's pod on a node."""
+    pod = cluster.agent_pod(node)
+    assert pod
+    cluster.kubectl("-n", SYSTEM, "delete", "pod", pod["metadata"]["name"], "--timeout=60s")
+
+
+class absent_agent:  # noqa: N801 - read as a statement: with absent_agent(...)
+    """No agent pod on this node while the block runs."""
+
+    def __init__(self, cluster: Cluster, node: str) -> None:
+        self.cluster = cluster
+        self.node = node
+
+    def _affinity(self, value: object) -> None:
+        patch = {"spec": {"template": {"spec": {"affinity": value}}}}
+        self.cluster.kubectl(
+            "-n", SYSTEM, "patch", "ds", "stoppablecontainer-agent", "--type=merge",
+            "-p", json.dumps(patch),
+        )  # fmt: skip
+
+    def __enter__(self) -> None:
+        away = {"key": "metadata.name", "operator": "NotIn", "values": [self.node]}
+        term = {"nodeSelectorTerms": [{"matchFields": [away]}]}
+        self._affinity({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}})
+        eventually(
+            lambda: self.cluster.agent_pod(self.node) is None, what="agent gone", deadline=60
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self._affinity(None)

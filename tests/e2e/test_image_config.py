@@ -1,0 +1,131 @@
+"""What the image says holds where the template says nothing, and exec acts on the kept root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import eventually
+from tests.e2e.stoppable import HOLD, manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.cluster import Cluster
+    from tests.e2e.conftest import Make
+
+STATIC = "localhost/test/static:1"
+
+
+@pytest.mark.parametrize(
+    ("container", "argv"),
+    [
+        ({}, ["/app", "hold", "from-cmd"]),
+        ({"args": ["hold", "mine"]}, ["/app", "hold", "mine"]),
+        ({"command": ["/app", "hold", "only"]}, ["/app", "hold", "only"]),
+        ({"command": ["/app"], "args": ["hold", "both"]}, ["/app", "hold", "both"]),
+    ],
+)
+@pytest.mark.parametrize("init", [True, False])
+def test_entrypoint_and_cmd_follow_kubernetes_rules(
+    make: Make, namespace: str, container: dict[str, Any], argv: list[str], init: bool
+) -> None:
+    wanted = manifest("static", namespace, image=STATIC, **container)
+    wanted["spec"]["init"] = init
+    app = make(wanted)
+    app.wait_ready()
+    said = eventually(lambda: app.logs().splitlines(), what="a line from the program")
+    assert [line.split("=", 1)[1] for line in said if line.startswith("argv")] == argv
+    assert "FROM_IMAGE=yes" in app.logs()
+    assert "uid=1234" in said
+    assert "gid=1234" in said
+    assert "cwd=/work" in said
+
+
+RESTRICTED: dict[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def test_restricted_namespace_exec_logs_cp_and_probe(
+    cluster: Cluster, make: Make, namespace: str, tmp_path: Path
+) -> None:
+    """Also the provider must pass Pod Security `restricted`."""
+    cluster.kubectl(
+        "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"
+    )
+    probe = {"exec": {"command": ["test", "-e", "/tmp/alive"]}, "periodSeconds": 1}
+    app = make(
+        manifest(
+            "plain",
+            namespace,
+            command=["sh", "-c", "echo hello; exec sleep 1000000"],
+            securityContext=RESTRICTED,
+            readinessProbe=probe,
+        )
+    )
+    app.wait_phase("Running")
+    assert app.sh("id -u; grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status").split() == [
+        "1000", "CapEff:", "0000000000000000", "NoNewPrivs:", "1",
+    ]  # fmt: skip
+    assert app.logs().strip() == "hello"
+    app.assert_on_kept_root()
+
+    # The probe sees what exec writes: both act on the kept root.
+    app.exec("touch", "/tmp/alive")
+    app.wait_ready()
+
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(b"copied\n")
+    cluster.kubectl("-n", namespace, "cp", str(there), "plain:/tmp/copied")
+    app.stop()
+    app.start()  # Ready at once: /tmp/alive was kept
+    cluster.kubectl("-n", namespace, "cp", "plain:/tmp/copied", str(back))
+    assert back.read_bytes() == b"copied\n"
+
+
+def test_a_command_that_exists_only_in_the_kept_root(make: Make, namespace: str) -> None:
+    app = make(manifest("own", namespace, command=["sh", "-c", "exec ${RUN:-sleep} 1000000"]))
+    app.wait_ready()
+    app.sh("cp /bin/busybox /usr/local/bin-busybox; mkdir -p /opt; cp /bin/busybox /opt/mine")
+    app.stop()
+    app.cluster.kubectl(
+        "-n", namespace, "patch", "stc", "own", "--type=merge",
+        "-p", '{"spec":{"template":{"container":{"command":["/opt/mine","sleep","1000000"]}}}}',
+    )  # fmt: skip
+    app.start()
+    assert "/opt/mine" in app.exec("ps")
+
+
+def test_sleep_stops_at_once_because_the_gate_is_an_init(make: Make, namespace: str) -> None:
+    app = make(manifest("quick", namespace, command=["sleep", "1000000"]))
+    app.wait_ready()
+    app.set_running(False)
+    app.wait_phase("Stopped", deadline=10)  # kubelet's grace period is 30 s
+
+
+def test_exit_code_and_restart_in_place(make: Make, namespace: str) -> None:
+    script = "echo run >> /runs; [ $(wc -l < /runs) -gt 1 ] || exit 3; exec sleep 1000000"
+    app = make(manifest("crash", namespace, command=["sh", "-c", script]))
+    app.wait_ready(deadline=90)
+    pod = app.consumer()
+    assert pod
+    status = pod["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 1
+    assert status["lastState"]["terminated"]["exitCode"] == 3
+    assert app.exec("cat", "/runs").split() == ["run", "run"]
+    app.assert_on_kept_root()
+
+
+def test_hold_is_the_same_with_and_without_init(make: Make, namespace: str) -> None:
+    wanted = manifest("noinit", namespace, command=HOLD)
+    wanted["spec"]["init"] = False
+    app = make(wanted)
+    app.wait_ready()
+    assert app.exec("cat", "/proc/1/comm").strip() == "sleep"
+    app.assert_on_kept_root()
