@@ -12,7 +12,7 @@ LOCAL := $(VENV)/bin/python -m deploy.local
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools images test-images cluster-up cluster-down node-crash node-up node-exec \
-	kubeconfig kubectl load-image deploy
+	kubeconfig kubectl load-image deploy demo test test-fast test-e2e bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,3 +58,25 @@ load-image: $(VENV)/.complete ## ARCHIVE=x.tar: import an OCI archive into every
 
 deploy: $(VENV)/.complete ## install the product on KUBECONFIG's cluster, by default the local one
 	@$(LOCAL) deploy
+
+# A KUBECONFIG that the user has set is used as it is; otherwise the local cluster is started.
+ifdef KUBECONFIG
+CLUSTER :=
+else
+CLUSTER := cluster-up
+demo test test-e2e bench: export KUBECONFIG = $(shell $(LOCAL) kubeconfig)
+endif
+
+demo: $(VENV)/.complete images $(CLUSTER) deploy ## everything on a fresh machine, then the quick example, timed
+	@$(VENV)/bin/python -m deploy.demo --kubectl build/bin/kubectl
+
+test: test-fast test-e2e ## linters, types, unit and kernel tests, then end to end on the cluster
+
+test-fast: $(VENV)/.complete ## what needs no cluster
+	@$(VENV)/bin/python -m pytest -m "not e2e"
+
+test-e2e: $(VENV)/.complete images $(CLUSTER) deploy ## end to end on a real kubelet
+	@$(VENV)/bin/python -m pytest -m e2e tests/e2e
+
+bench: $(VENV)/.complete images $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
+	@$(VENV)/bin/python -m deploy.bench

@@ -17,31 +17,31 @@ class ControllerError(Exception):
             self.reason = reason
 
 
-class InvalidSpec(ControllerError):  # noqa: N818
+class InvalidSpec(ControllerError):
     """The user's object asks for what cannot be; only changing the object helps."""
 
     reason = "InvalidSpec"
 
 
-class Rejected(ControllerError):  # noqa: N818
+class Rejected(ControllerError):
     """The other side understood and refused; asking again changes little."""
 
     reason = "Rejected"
 
 
-class Denied(ControllerError):  # noqa: N818
+class Denied(ControllerError):
     """The API server refused to create an object: quota, Pod Security, a webhook."""
 
     reason = "AdmissionDenied"
 
 
-class NameTaken(ControllerError):  # noqa: N818
+class NameTaken(ControllerError):
     """An object of somebody else has the name that ours must have."""
 
     reason = "NameTaken"
 
 
-class NotYet(ControllerError):  # noqa: N818
+class NotYet(ControllerError):
     """Not now: busy, starting, or not reachable. Soon again."""
 
     reason = "NotYet"
@@ -53,25 +53,25 @@ class Busy(NotYet):
     reason = "RootBusy"
 
 
-class NodeFailed(ControllerError):  # noqa: N818
+class NodeFailed(ControllerError):
     """The node tried and failed; its message says what."""
 
     reason = "MountFailed"
 
 
-class Conflict(ControllerError):  # noqa: N818
+class Conflict(ControllerError):
     """Somebody wrote in between, or the object is another one by now: observe again."""
 
     reason = "Conflict"
 
 
-class Absent(ControllerError):  # noqa: N818
+class Absent(ControllerError):
     """What was to be changed does not exist: observe again."""
 
     reason = "Absent"
 
 
-class LeaseLost(ControllerError):  # noqa: N818
+class LeaseLost(ControllerError):
     """This process may not act any more."""
 
     reason = "LeaseLost"

@@ -1,7 +1,8 @@
-"""Start and stop times of a StoppableContainer beside a bare pod's, interleaved in one run, as ratios.
+"""Start and stop times beside a bare pod's, interleaved in one run, as ratios.
 
-Start: from sending the request to the first line the command prints, by the runtime's own time stamp of that line; both
-clocks are this machine's, so the bench must run where the nodes are. Stop: until the API shows the end.
+Start: from sending the request to the first line the command prints, by the runtime's time stamp of
+that line; both clocks are one machine's, so the bench must run where the nodes are. Stop: until the
+API shows the end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
@@ -42,7 +44,7 @@ class Bench:
     """The API of the cluster, and nothing but plain requests to it."""
 
     def __init__(self) -> None:
-        config.load_kube_config()
+        config.load_kube_config()  # type: ignore[no-untyped-call]
         self.core = client.CoreV1Api()
         self.custom = client.CustomObjectsApi()
 
@@ -61,10 +63,10 @@ class Bench:
         }
 
     def stoppable(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.custom.get_namespaced_custom_object(
+        found: Any = self.custom.get_namespaced_custom_object(
             GROUP, VERSION, NAMESPACE, PLURAL, name
         )
-        return found
+        return dict(found)
 
     def set_running(self, name: str, running: bool) -> None:
         self.custom.patch_namespaced_custom_object(
@@ -121,7 +123,7 @@ def bare_cycle(bench: Bench, spec: dict[str, Any], start: Series, stop: Series) 
     name = "bare"
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     begin = time.time()
-    bench.core.create_namespaced_pod(NAMESPACE, body)
+    bench.core.create_namespaced_pod(NAMESPACE, body)  # type: ignore[arg-type]
     wait(lambda: bench.is_ready(name), "the bare pod Ready")
     start.seconds.append(bench.first_line(name) - begin)
     begin = time.time()
@@ -189,7 +191,7 @@ def main() -> None:
     options = parser.parse_args()
     bench = Bench()
     try:
-        bench.core.create_namespace({"metadata": {"name": NAMESPACE}})
+        bench.core.create_namespace({"metadata": {"name": NAMESPACE}})  # type: ignore[arg-type]
     except ApiException as error:
         if error.status != 409:
             raise
@@ -200,8 +202,8 @@ def main() -> None:
         series += measure(bench, options.count, token=token)
     print(table(series))
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as out:
-            json.dump({one.name: one.seconds for one in series}, out)
+        content = json.dumps({one.name: one.seconds for one in series})
+        Path(options.json).write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The quick example on the cluster of KUBECONFIG, with every command shown and timed beside a bare pod.
+"""The quick example on the cluster of KUBECONFIG: every command shown, timed beside a bare pod.
 
 Uses kubectl alone, so that each line can be repeated by hand.
 """

@@ -122,8 +122,15 @@ class Client:
         plugin: Plugin,
         on_change: Callable[[bool, str], None],
         on_event: Callable[[str, float], None],
+        *,
+        name: str = "stoppablecontainer",
+        index: str = "90",
     ) -> None:
-        """Name the socket, who answers, and who is told the state and each event's time."""
+        """Name the socket, who answers, and who is told the state and each event's time.
+
+        The runtime calls a node's plugins in the order of their two-digit index.
+        """
+        self._name, self._index = name, index
         self._path, self._plugin = path, plugin
         self._on_change, self._on_event = on_change, on_event
         self._stop = threading.Event()
@@ -180,7 +187,7 @@ class Client:
     def _serve(self, trunk: Trunk) -> None:
         self._synced, self._pods, self._ready = [], {}, False
         register = nri_pb2.RegisterPluginRequest(
-            plugin_name="stoppablecontainer", plugin_idx="90", NRI_version="v0.12.0"
+            plugin_name=self._name, plugin_idx=self._index, NRI_version="v0.12.0"
         )
         request = ttrpc_pb2.Request(
             service="nri.pkg.api.v1alpha1.Runtime",

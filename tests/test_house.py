@@ -1,4 +1,4 @@
-"""The house rules as tests, so that `pytest` is the one command: linters, types, import contracts, sizes."""
+"""The house rules as tests, so that `pytest` is the one command: linters, types, sizes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tracked(*patterns: str) -> list[Path]:
         ["mypy", "."],
         ["lint-imports"],
     ],
-    ids=lambda command: " ".join(command),
+    ids=" ".join,
 )
 def test_linter_finds_nothing(command: list[str]) -> None:
     done = subprocess.run(
@@ -56,7 +56,9 @@ def test_generated_protocol_code_is_current(tmp_path: Path) -> None:
 def test_files_are_small_enough_to_hold() -> None:
     """House rule 10: no file of ours is longer than 300 lines."""
     sources = [
-        path for path in tracked("*.py", "*.c") if "_pb2" not in path.name and "vendor" not in path.parts
+        path
+        for path in tracked("*.py", "*.c")
+        if "_pb2" not in path.name and "vendor" not in path.parts
     ]
     assert sources
     long = {

@@ -93,6 +93,7 @@ def _wait_for_api(cluster: Cluster) -> None:
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     deadline = time.monotonic() + _READY_SECONDS
+    answer = "it was not asked"
     while time.monotonic() < deadline:
         for name in COMPONENTS[:2]:
             if process.read_alive(_record(cluster, name)) is None:
@@ -100,6 +101,7 @@ def _wait_for_api(cluster: Cluster) -> None:
         try:
             with opener.open(f"{cluster.server}/readyz", timeout=2):
                 return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            answer = str(error)
             time.sleep(0.2)
-    raise ControlPlaneFailed(f"the API server is not ready; see {cluster.logs}")
+    raise ControlPlaneFailed(f"the API server is not ready ({answer}); see {cluster.logs}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import tarfile
@@ -185,10 +184,8 @@ def _prepare(image: Image, context: Path, scratch: Path) -> None:
 
 def _bud(arguments: Sequence[str], context: Path) -> None:
     options = ["--isolation", "chroot", "--network", "host", "--pull-never"]
-    for name, limit in (("nproc", resource.RLIMIT_NPROC), ("nofile", resource.RLIMIT_NOFILE)):
-        # Its defaults may be more than we have, and raising them takes CAP_SYS_RESOURCE.
-        soft, hard = resource.getrlimit(limit)
-        options += ["--ulimit", f"{name}={soft}:{hard}"]
+    # Its defaults may be more than we have, and only lowering them takes no CAP_SYS_RESOURCE.
+    options += ["--ulimit", "nproc=8192:8192", "--ulimit", "nofile=4096:4096"]
     _buildah("bud", *options, *arguments, str(context))
 
 

@@ -23,6 +23,11 @@ NODE_CONFIG = PurePosixPath("/etc/kubernetes")
 SANDBOX_IMAGE = "localhost/pause:1"
 CNI_PLUGINS = "/usr/lib/cni"
 _CAP_SYS_RESOURCE = 24
+_EVICTION_SIGNALS = (
+    "memory.available",
+    *("nodefs.available", "nodefs.inodesFree"),
+    *("imagefs.available", "imagefs.inodesFree"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,6 @@ def kubeconfig(server: str, user: str, authority: str, certificate: str, key: st
 
 def kubelet(node: Node, machine: Machine) -> str:
     """Quick to start pods, and never evicts or collects anything by itself."""
-    nothing = {
-        "memory.available": "0%",
-        "nodefs.available": "0%",
-        "nodefs.inodesFree": "0%",
-        "imagefs.available": "0%",
-        "imagefs.inodesFree": "0%",
-    }
     settings: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -88,7 +86,7 @@ def kubelet(node: Node, machine: Machine) -> str:
         "maxPods": 300,
         "serializeImagePulls": False,
         "imageGCHighThresholdPercent": 100,
-        "evictionHard": nothing,
+        "evictionHard": dict.fromkeys(_EVICTION_SIGNALS, "0%"),
         "kubeAPIQPS": 200,
         "kubeAPIBurst": 400,
         "eventRecordQPS": 0,

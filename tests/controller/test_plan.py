@@ -18,7 +18,7 @@ from tests.controller.world import APP, PROVIDER, World
 Scene = Callable[[World], None]
 
 
-class Crash(Exception):  # noqa: N818 - not an error of ours
+class Crash(Exception):
     """The controller's process ends here."""
 
 

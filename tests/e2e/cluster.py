@@ -1,6 +1,7 @@
-"""A real cluster as the end-to-end tests see it: kubectl as a user types it, and waits with a deadline.
+"""A real cluster for the end-to-end tests: kubectl as a user types it, waits with a deadline.
 
-Everything here goes through kubectl and `make node-exec`, so a failing test can be repeated by hand.
+Everything here goes through kubectl and `make node-exec`, so that a failing test can be
+repeated by hand.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def run(argv: list[str], *, stdin: str | bytes | None = None, timeout: float = 1
         argv, input=sent, capture_output=True, timeout=timeout, check=False, cwd=ROOT
     )
     if done.returncode:
-        raise CommandError(argv, done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
+        raise CommandError(
+            argv, done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+        )
     return done.stdout
 
 
@@ -57,7 +60,9 @@ def eventually(
         if seen:
             return seen
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:g} s: {what}\n{explain() if explain else ''}")
+            raise AssertionError(
+                f"not within {deadline:g} s: {what}\n{explain() if explain else ''}"
+            )
         time.sleep(0.1)  # the one pause between two looks at a world that sends no event
 
 
@@ -87,7 +92,7 @@ class Cluster:
         out = self.kubectl("get", kind, name, *scope, "--ignore-not-found", "-o", "json")
         return json.loads(out) if out.strip() else None
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
+    def objects(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
         """All objects of a kind in a namespace."""
         chosen = ["-l", selector] if selector else []
         return list(
@@ -111,7 +116,7 @@ class Cluster:
 
     def agent_pod(self, node: str) -> Object | None:
         """The node agent's pod on a node, when it is there and not on its way out."""
-        pods = self.list("pods", SYSTEM, "app.kubernetes.io/component=agent")
+        pods = self.objects("pods", SYSTEM, "app.kubernetes.io/component=agent")
         here = [pod for pod in pods if pod["spec"].get("nodeName") == node]
         return next((pod for pod in here if "deletionTimestamp" not in pod["metadata"]), None)
 
@@ -135,7 +140,8 @@ def condition(found: Object, kind: str) -> Object:
 
 def from_environment() -> Cluster:
     """The cluster that `make kubeconfig` names, with the kubectl of `make kubectl-path`."""
-    kubeconfig = os.environ.get("KUBECONFIG") or run(
-        ["make", "-s", "--no-print-directory", "kubeconfig"]
-    ).decode().strip()
+    kubeconfig = (
+        os.environ.get("KUBECONFIG")
+        or run(["make", "-s", "--no-print-directory", "kubeconfig"]).decode().strip()
+    )
     return Cluster(kubectl_path=str(ROOT / "build" / "bin" / "kubectl"), kubeconfig=kubeconfig)

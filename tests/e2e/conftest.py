@@ -32,23 +32,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster() -> Cluster:
     """The cluster, with an agent ready on every node."""
     found = from_environment()
-    for node in found.nodes():
-        eventually(
-            lambda node=node: found.agent_ready(node),
-            what=f"agent on {node}",
-            deadline=120,
-        )
+    eventually(
+        lambda: all(found.agent_ready(node) for node in found.nodes()),
+        what="an agent ready on every node",
+        deadline=120,
+    )
     return found
 
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of its own, removed with everything in it: a test that leaves rests fails here."""
+    """A namespace of its own; a StoppableContainer that cannot be deleted fails the test here."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "stoppablecontainers", "--all", "-n", name, "--timeout=60s")
-    cluster.kubectl("delete", "namespace", name, "--timeout=60s")
+    # The namespace controller takes its 5 s whatever is in it.
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

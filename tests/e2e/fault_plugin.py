@@ -1,11 +1,11 @@
-"""An NRI plugin of the test's own that harms the agent at one chosen moment, from inside the node."""
+"""An NRI plugin of the test's own that harms the agent at one chosen moment, on its node."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.e2e.cluster import ROOT, eventually
 
@@ -27,13 +27,19 @@ class FaultPlugin:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = ROOT / "build" / f"fault-{namespace}.log"
 
-    def __enter__(self) -> FaultPlugin:
+    def __enter__(self) -> Self:
         number = self.cluster.nodes().index(self.node) + 1
         self.log.parent.mkdir(exist_ok=True)
         command = f"cd {ROOT} && exec $PYTHON -m tests.e2e.fault_plugin_main '{self.wanted}'"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                ["make", "-s", "node-exec", f"N={number}", f"CMD=PYTHON={sys.executable}; {command}"],
+                [
+                    "make",
+                    "-s",
+                    "node-exec",
+                    f"N={number}",
+                    f"CMD=PYTHON={sys.executable}; {command}",
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,

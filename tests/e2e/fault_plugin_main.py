@@ -1,4 +1,4 @@
-"""Runs on a node: an NRI plugin that is called before the agent and harms it at one moment of one pod, once."""
+"""Runs on a node: an NRI plugin that is called before the agent and harms it, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One StoppableContainer in the hands of a user: create, start, stop, look, exec, all by kubectl."""
+"""One StoppableContainer in the hands of a user: start, stop, look, exec, all by kubectl."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The agent away at each NRI moment: the command never runs on any root but the kept one, and recovers.
+"""The agent away at each NRI moment: the command never runs on a wrong root, and recovers.
 
-A second NRI plugin with a lower index, run by the test on the node, is called by containerd right before the agent:
-what it does to the agent there happens exactly at that moment, and the product needs no hook for it.
+A second NRI plugin with a lower index, run by the test on the node, is called by containerd right
+before the agent: what it does to the agent happens exactly at that moment, and the product needs no
+hook for it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 WITNESS = [
     "sh",
     "-c",
-    "me=$(cat /proc/sys/kernel/random/uuid); echo $me >> /starts; echo start $me; exec sleep 1000000",
+    "me=$(cat /proc/sys/kernel/random/uuid); echo $me >> /starts;"
+    " echo start $me; exec sleep 1000000",
 ]
-RECOVERY = 15
+RECOVERY = 15  # seconds
 GUARD = "/.stoppablecontainer/required"
 
 
@@ -43,7 +45,7 @@ def holder_pid(app: Stoppable) -> int:
 
 
 def recover(app: Stoppable, cluster: Cluster, node: str) -> None:
-    """From the agent's return, the consumer must be Ready within RECOVERY seconds, on the kept root."""
+    """From the agent's return: Ready within RECOVERY seconds, on the kept root."""
     eventually(lambda: cluster.agent_ready(node), what="agent back", deadline=120)
     returned = time.monotonic()
     app.wait_ready(deadline=RECOVERY)
@@ -84,7 +86,7 @@ def test_agent_absent_when_a_consumer_restarts_in_place(
     app = make(manifest("alone", namespace, command=WITNESS))
     app.wait_ready()
     node = app.node
-    with absent_agent(cluster, node):
+    with AbsentAgent(cluster, node):
         cluster.node_exec(node, f"kill -9 {holder_pid(app)}")
         eventually(
             lambda: GUARD in json.dumps((app.consumer() or {}).get("status", {})),
@@ -100,7 +102,7 @@ def test_agent_absent_when_asked_to_start(cluster: Cluster, make: Make, namespac
     app.wait_ready()
     app.stop()
     node = app.node
-    with absent_agent(cluster, node):
+    with AbsentAgent(cluster, node):
         app.set_running(True)
         seen = app.wait_condition("RootReady", "False", "AgentUnavailable")
         assert node in seen["message"]
@@ -140,7 +142,7 @@ def delete_agent(cluster: Cluster, node: str) -> None:
     cluster.kubectl("-n", SYSTEM, "delete", "pod", pod["metadata"]["name"], "--timeout=60s")
 
 
-class absent_agent:  # noqa: N801 - read as a statement: with absent_agent(...)
+class AbsentAgent:
     """No agent pod on this node while the block runs."""
 
     def __init__(self, cluster: Cluster, node: str) -> None:

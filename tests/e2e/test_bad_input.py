@@ -1,4 +1,4 @@
-"""Bad input: a clear refusal or a condition that says what to do, and recovery when the cause is fixed."""
+"""Bad input: a refusal or a condition that says what to do, and recovery when it is fixed."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def test_a_foreign_pod_with_our_labels_is_left_alone(
     for field in ("labels", "annotations"):
         thief["metadata"][field] = consumer["metadata"].get(field, {})
     cluster.apply(thief)
-    cluster.kubectl(
-        "-n", namespace, "wait", "--for=condition=Ready", "pod/thief", "--timeout=60s"
-    )
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/thief", "--timeout=60s")
     seen = cluster.kubectl("-n", namespace, "exec", "thief", "--", "ls", "/")
     assert "secret" not in seen
     app.stop()

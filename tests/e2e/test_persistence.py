@@ -1,4 +1,4 @@
-"""What is written stays: through stops, deletions of everything but the object itself, and crashes."""
+"""What is written stays: through stops, crashes, and deletions of all but the object itself."""
 
 from __future__ import annotations
 
@@ -33,20 +33,24 @@ def test_a_deleted_instance_comes_back_on_its_node_with_its_data(
     for running in (True, False):
         if not running:
             app.stop()
-        before = app.instance()
-        assert before
-        app.cluster.kubectl("-n", namespace, "delete", "stci", "reborn", "--timeout=60s")
-        eventually(
-            lambda before=before: (app.instance() or before)["metadata"]["uid"]
-            != before["metadata"]["uid"],
-            what="a new instance",
-            explain=app.explain,
-        )
+        _delete_instance(app)
         app.wait_phase("Running" if running else "Stopped")
     app.start()
     assert app.node == node
     app.assert_marker(digest)
     app.assert_on_kept_root()
+
+
+def _delete_instance(app: Stoppable) -> None:
+    before = app.instance()
+    assert before
+    app.cluster.kubectl("-n", app.namespace, "delete", "stci", app.name, "--timeout=60s")
+
+    def reborn() -> bool:
+        now = app.instance()
+        return bool(now and now["metadata"]["uid"] != before["metadata"]["uid"])
+
+    eventually(reborn, what="a new instance", explain=app.explain)
 
 
 def leftovers(cluster: Cluster, node: str, uid: str) -> str:
@@ -70,7 +74,7 @@ def test_a_deleted_object_leaves_nothing_on_the_node(
     assert leftovers(cluster, node, uid) == ""
     assert app.instance() is None
     eventually(
-        lambda: not cluster.list("pods", namespace),
+        lambda: not cluster.objects("pods", namespace),
         what="no pod left",
         explain=lambda: cluster.kubectl("-n", namespace, "get", "pods"),
     )
@@ -130,9 +134,7 @@ def test_a_force_deleted_consumer_never_shares_the_root(make: Make, namespace: s
     app.wait_ready()
     first = app.consumer()
     assert first
-    app.cluster.kubectl(
-        "-n", namespace, "delete", "pod", "fence", "--grace-period=0", "--force"
-    )
+    app.cluster.kubectl("-n", namespace, "delete", "pod", "fence", "--grace-period=0", "--force")
     eventually(
         lambda: (app.consumer() or first)["metadata"]["uid"] != first["metadata"]["uid"],
         what="a new consumer",

@@ -33,12 +33,16 @@ def test_quick_example_keeps_what_was_written(cluster: Cluster, namespace: str) 
     kubectl("wait", "--for=condition=Ready", "stoppablecontainer/my-app", "--timeout=60s")
     kubectl("exec", "my-app", "--", "sh", "-c", "echo kept > /kept; echo '# mine' >> /etc/motd")
 
-    kubectl("patch", "stoppablecontainer", "my-app", "--type=merge", "-p", '{"spec":{"running":false}}')
+    kubectl(
+        "patch", "stoppablecontainer", "my-app", "--type=merge", "-p", '{"spec":{"running":false}}'
+    )
     stopped = "--for=jsonpath={.status.phase}=Stopped"
     kubectl("wait", stopped, "stoppablecontainer/my-app", "--timeout=60s")
     assert kubectl("get", "pods", "-o", "name").split() == ["pod/my-app-provider"]
 
-    kubectl("patch", "stoppablecontainer", "my-app", "--type=merge", "-p", '{"spec":{"running":true}}')
+    kubectl(
+        "patch", "stoppablecontainer", "my-app", "--type=merge", "-p", '{"spec":{"running":true}}'
+    )
     kubectl("wait", "--for=condition=Ready", "stoppablecontainer/my-app", "--timeout=60s")
     assert kubectl("exec", "my-app", "--", "cat", "/kept").strip() == "kept"
     assert kubectl("exec", "my-app", "--", "tail", "-1", "/etc/motd").strip() == "# mine"
