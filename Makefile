@@ -62,21 +62,22 @@ deploy: $(VENV)/.complete ## install the product on KUBECONFIG's cluster, by def
 # A KUBECONFIG that the user has set is used as it is; otherwise the local cluster is started.
 ifdef KUBECONFIG
 CLUSTER :=
+ON_CLUSTER :=
 else
-CLUSTER := cluster-up
-demo test test-e2e bench: export KUBECONFIG = $(shell $(LOCAL) kubeconfig)
+CLUSTER := images cluster-up
+ON_CLUSTER := KUBECONFIG=$$($(LOCAL) kubeconfig)
 endif
 
-demo: $(VENV)/.complete images $(CLUSTER) deploy ## everything on a fresh machine, then the quick example, timed
-	@$(VENV)/bin/python -m deploy.demo --kubectl build/bin/kubectl
+demo: $(VENV)/.complete $(CLUSTER) deploy ## everything on a fresh machine, then the quick example, timed
+	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.demo --kubectl build/bin/kubectl
 
 test: test-fast test-e2e ## linters, types, unit and kernel tests, then end to end on the cluster
 
 test-fast: $(VENV)/.complete ## what needs no cluster
 	@$(VENV)/bin/python -m pytest -m "not e2e"
 
-test-e2e: $(VENV)/.complete images $(CLUSTER) deploy ## end to end on a real kubelet
-	@$(VENV)/bin/python -m pytest -m e2e tests/e2e
+test-e2e: $(VENV)/.complete $(CLUSTER) deploy ## end to end on a real kubelet
+	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m e2e tests/e2e
 
-bench: $(VENV)/.complete images $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
-	@$(VENV)/bin/python -m deploy.bench
+bench: $(VENV)/.complete $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
+	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.bench

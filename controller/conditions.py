@@ -78,8 +78,8 @@ def _node_assigned(seen: Observed) -> Condition:
             return no("NodeLost", f"node {seen.home} is not reachable: {seen.home_message}")
         return Condition("NodeAssigned", True, "Assigned")
     waiting = seen.provider.unschedulable if seen.provider and seen.provider.ours else ""
-    if not seen.any_agent_ready:
-        return no("NoReadyNode", f"no node has a ready node agent: {seen.agents_summary}")
+    if seen.no_ready_node:
+        return no("NoReadyNode", f"no node agent is ready: {seen.no_ready_node}")
     if waiting:
         return no("Unschedulable", f"no node fits the provider pod: {waiting}")
     return no("WaitingForScheduler", "")

@@ -219,8 +219,7 @@ class Observed:
     root_nodes: frozenset[str] = frozenset()
     had_root: bool = False
     agents_settled: bool = True
-    agents_summary: str = ""
-    any_agent_ready: bool = False
+    no_ready_node: str = ""
     admitted: frozenset[str] = frozenset()
     deleted_on: frozenset[str] = frozenset()
     problems: Mapping[str, Problem] = field(default_factory=dict)

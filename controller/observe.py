@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from controller.memory import Memory
     from controller.model import Body
-    from controller.store import Store
+    from controller.store import AgentWord, Store
 
 MAX_SUMMARY_NODES = 5
 
@@ -63,8 +63,7 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
         root_nodes=store.root_nodes(parent.uid),
         had_root=had_root(parent, instance),
         agents_settled=_settled(store),
-        agents_summary=_summary(store),
-        any_agent_ready=any(one.agent.usable for one in store.words().values()),
+        no_ready_node=_no_ready_node(store, parent),
         admitted=frozenset(
             uid for uid, session in memory.admitted.items() if word and word.session == session
         ),
@@ -232,16 +231,31 @@ def _settled(store: Store) -> bool:
     )
 
 
-def _summary(store: Store) -> str:
-    """Why no node is ready, in the agents' own words."""
-    words = sorted(store.words().items())
+def _no_ready_node(store: Store, parent: Parent) -> str:
+    """Why none of the nodes that the template asks for can take the root; empty when one can."""
+    asked: Mapping[str, Any] = parent.template.pod if parent.template else {}
+    extra: Mapping[str, Any] = parent.spec.get("provider") or {}
+    selector = dict(asked.get("nodeSelector") or {}) | dict(extra.get("nodeSelector") or {})
+    wanted = {
+        str(node["metadata"]["name"])
+        for node in store.all(NODE)
+        if selector.items() <= (node["metadata"].get("labels") or {}).items()
+    }
+    words = store.words()
+    if any(words[node].agent.usable for node in wanted & words.keys()):
+        return ""
+    if selector and not wanted:
+        return ""  # the scheduler says it better
     if not words:
         return "no node agent is known; is the agent's DaemonSet running?"
-    parts = []
-    for node, word in words[:MAX_SUMMARY_NODES]:
-        if not word.agent.connected:
-            parts.append(f"{node}: the agent is not reachable")
-        elif not word.agent.status.ready:
-            parts.append(f"{node}: {word.agent.status.reason}: {word.agent.status.message}")
-    more = len(words) - MAX_SUMMARY_NODES
-    return "; ".join(parts) + (f"; and {more} more nodes" if more > 0 else "")
+    parts = [f"{node}: {_agent_trouble(words.get(node))}" for node in sorted(wanted)]
+    more = len(parts) - MAX_SUMMARY_NODES
+    return "; ".join(parts[:MAX_SUMMARY_NODES]) + (f"; and {more} more nodes" if more > 0 else "")
+
+
+def _agent_trouble(word: AgentWord | None) -> str:
+    if word is None:
+        return "no node agent runs there"
+    if not word.agent.connected:
+        return "the agent is not reachable"
+    return f"{word.agent.status.reason}: {word.agent.status.message}"

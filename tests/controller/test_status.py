@@ -48,7 +48,6 @@ def waiting(reason: str, message: str = "", **more: Any) -> ContainerState:
 
 BASE = Observed(
     parent=parent(), home="n1", home_exists=True, home_ready=True, agent=READY, root=ROOT,
-    any_agent_ready=True,
 )  # fmt: skip
 OFF = parent(running=False)
 WAS_RUNNING = parent(status={"phase": "Running"})
@@ -115,7 +114,12 @@ TABLE: list[tuple[str, dict[str, Any], str, str]] = [
         "Stopping",
     ),
     ("stopped, foreign pod", {"parent": OFF, "consumer": pod(ours=False)}, "Stopped", "Stopped"),
-    ("no node", {"home": "", "root": None, "any_agent_ready": False}, "Pending", "NoReadyNode"),
+    (
+        "no node",
+        {"home": "", "root": None, "no_ready_node": "node1: NRIUnavailable: off"},
+        "Pending",
+        "NoReadyNode",
+    ),
     (
         "no fit",
         {"home": "", "root": None, "provider": pod(unschedulable="0/2")},

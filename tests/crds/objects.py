@@ -142,10 +142,13 @@ ROOT_VOLUME = "a volume at / would hide the root filesystem"
 
 # Refused by a CEL rule: the words are ours.
 BAD_RULE: dict[str, tuple[Object, str]] = {
-    "neither-form": (of({}), "give container (one container) or spec (a whole pod spec)"),
+    "neither-form": (
+        of({}),
+        "exactly one of container (one container) and spec (a whole pod spec): neither",
+    ),
     "both-forms": (
         of({"container": NGINX, "spec": {"containers": [{"name": "a", **NGINX}]}}),
-        "container and spec are both given",
+        "both are given",
     ),
     "node-selector-beside-spec": (
         of({"spec": {"containers": [{"name": "a", **NGINX}]}, "nodeSelector": {"a": "b"}}),
@@ -158,9 +161,9 @@ BAD_RULE: dict[str, tuple[Object, str]] = {
     "name-of-64": (of({"container": NGINX}, name="a" * 64), "metadata.name: at most 63 characters"),
     "no-container": (of({"spec": {"containers": []}}), "at least one container is needed"),
     "own-user-namespace": (of_pod(hostUsers=False), "an overlay cannot be idmapped"),
-    "windows": (of_pod(os={"name": "windows"}), "Linux only"),
+    "windows": (of_pod(os={"name": "windows"}), "windows is not supported"),
     "volume-at-the-root": (of_container(volumeMounts=at("/")), ROOT_VOLUME),
     "volume-at-the-root-in-disguise": (of_container(volumeMounts=at("//./..")), ROOT_VOLUME),
     "volume-at-the-root-in-a-pod": (of_pod(first={"volumeMounts": at("/")}), ROOT_VOLUME),
-    "instance-without-a-form": (instance({}), "give container (one container) or spec"),
+    "instance-without-a-form": (instance({}), "exactly one of container"),
 }

@@ -62,6 +62,6 @@ class FaultPlugin:
         )
 
     def __exit__(self, *_: object) -> None:
-        self.cluster.node_exec(self.node, "pkill -f fault_plugin_main; true")
+        self.cluster.node_exec(self.node, "pkill -f [f]ault_plugin_main; true")
         if self.process:
             self.process.wait(timeout=20)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 WITNESS = [
     "sh",
     "-c",
-    "me=$(cat /proc/sys/kernel/random/uuid); echo $me >> /starts;"
-    " echo start $me; exec sleep 1000000",
+    """me=$(cat /proc/sys/kernel/random/uuid); echo $me >> /starts
+    echo start $me; exec sleep 1000000""",
 ]
 RECOVERY = 15  # seconds
 GUARD = "/.stoppablecontainer/required"
@@ -93,7 +93,12 @@ def test_agent_absent_when_a_consumer_restarts_in_place(
             what="the guard's refusal in the pod's status",
             explain=app.explain,
         )
-        assert condition(app.get(), "Ready")["status"] == "False"
+        eventually(
+            lambda: condition(app.get(), "Ready")["status"] == "False",
+            what="the object says that it is not Ready",
+            deadline=10,
+            explain=app.explain,
+        )
     recover(app, cluster, node)
 
 
@@ -106,7 +111,7 @@ def test_agent_absent_when_asked_to_start(cluster: Cluster, make: Make, namespac
         app.set_running(True)
         seen = app.wait_condition("RootReady", "False", "AgentUnavailable")
         assert node in seen["message"]
-        assert app.phase() == "Pending"
+        app.wait_phase("Pending")
     recover(app, cluster, node)
 
 
