@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,13 @@ def deploy(cluster: Cluster) -> None:
     values = _load_images(cluster) if chosen == str(cluster.kubeconfig) else []
     kubectl = str(toolchain.program(toolchain.KUBERNETES, "kubectl"))
     helm = str(toolchain.program(toolchain.HELM, "helm"))
-    # Helm never upgrades a chart's CRDs.
-    _run([kubectl, "apply", "--server-side", "-f", str(REPOSITORY / "crds")], environment)
+    # Helm never upgrades a chart's CRDs, and owns their fields where it installed them.
+    crds = ["apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds")]
+    _run([kubectl, *crds], environment)
     chart = str(REPOSITORY / "deploy" / "chart")
     target = ["--install", RELEASE, chart, "--namespace", NAMESPACE, "--create-namespace"]
-    _run([helm, "upgrade", *target, *values, "--wait"], environment)
+    values += shlex.split(os.environ.get("HELM_ARGS", ""))
+    _run([helm, "upgrade", *target, "--skip-crds", *values, "--wait"], environment)
 
 
 def _load_images(cluster: Cluster) -> list[str]:

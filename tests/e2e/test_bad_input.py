@@ -80,10 +80,11 @@ def test_a_node_that_no_provider_fits(cluster: Cluster, make: Make, namespace: s
 
 def test_a_node_whose_runtime_has_no_nri(cluster: Cluster, make: Make, namespace: str) -> None:
     node = cluster.nodes()[-1]
-    config = "/etc/containerd/config.toml"
-    switched = "cp {0} {0}.kept && cat >> {0} <<'END'\n{1}\nEND\npkill -x containerd"
-    off = "[plugins.'io.containerd.nri.v1.nri']\n  disable = true"
-    cluster.node_exec(node, switched.format(config, off))
+    switch = (
+        "sed -i '/nri.v1.nri/,$ s/disable = {}/disable = {}/' /etc/containerd/config.toml"
+        " && pkill -x containerd"
+    )
+    cluster.node_exec(node, switch.format("false", "true"))
     try:
         eventually(lambda: not cluster.agent_ready(node), what="node not ready for us")
         found = condition(cluster.get("node", node) or {}, "StoppableContainerReady")
@@ -93,7 +94,7 @@ def test_a_node_whose_runtime_has_no_nri(cluster: Cluster, make: Make, namespace
         seen = app.wait_condition("NodeAssigned", "False", "NoReadyNode")
         assert "NRI" in seen["message"]
     finally:
-        cluster.node_exec(node, f"mv {config}.kept {config} && pkill -x containerd")
+        cluster.node_exec(node, switch.format("true", "false"))
     eventually(lambda: cluster.agent_ready(node), what="node ready again", deadline=90)
     app.wait_ready(deadline=90)
 

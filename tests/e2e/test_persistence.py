@@ -130,7 +130,12 @@ def test_a_force_deleted_consumer_never_shares_the_root(make: Make, namespace: s
         "trap '' TERM; me=$(cat /proc/sys/kernel/random/uuid);"
         " while :; do echo $me >> /writers; usleep 10000; done"
     )
-    app = make(manifest("fence", namespace, command=["sh", "-c", writer]))
+    wanted = manifest("fence", namespace)
+    container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", writer]}
+    wanted["spec"]["template"] = {
+        "spec": {"terminationGracePeriodSeconds": 3, "containers": [container]}
+    }
+    app = make(wanted)
     app.wait_ready()
     first = app.consumer()
     assert first

@@ -95,10 +95,11 @@ def test_podspec_form_runs_sidecars_beside_the_root(make: Make, namespace: str) 
     wanted["spec"]["template"] = {
         "metadata": {"labels": {"team": "blue"}},
         "spec": {
+            "terminationGracePeriodSeconds": 1,
             "containers": [
                 {"name": "app", "image": "busybox:1", "command": HOLD},
                 {"name": "side", "image": "busybox:1", "command": HOLD},
-            ]
+            ],
         },
     }
     app = make(wanted)
