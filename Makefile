@@ -77,7 +77,7 @@ test-fast: $(VENV)/.complete ## what needs no cluster
 	@$(VENV)/bin/python -m pytest -m "not e2e"
 
 test-e2e: $(VENV)/.complete $(CLUSTER) deploy ## end to end on a real kubelet
-	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m e2e tests/e2e
+	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m e2e
 
 bench: $(VENV)/.complete $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
 	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.bench
