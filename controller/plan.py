@@ -60,7 +60,7 @@ def plan(seen: Observed) -> tuple[Step, ...]:
         _consumer(seen, parent),
         _mirror(seen, parent, instance),
         _provider(seen, parent),
-        _root(seen, instance),
+        _root(seen, parent, instance),
     )
     return tuple(step for chain in chains for step in _until_held(chain, seen))
 
@@ -132,12 +132,16 @@ def _provider(seen: Observed, parent: Parent) -> Iterator[Step]:
         yield ReplacePod(Role.PROVIDER, pod.uid, "the node agent was away at its start", now=True)
 
 
-def _root(seen: Observed, instance: Instance) -> Iterator[Step]:
+def _root(seen: Observed, parent: Parent, instance: Instance) -> Iterator[Step]:
     if not seen.home or not seen.agent.usable or instance.node not in {"", seen.home}:
         return
     provider = seen.provider
     usable = provider is not None and provider.ours and provider.node == seen.home
-    image_id = provider.container.image_id if usable and provider else ""
+    # A provider made before the template named another image has the wrong layers.
+    if not usable or provider is None or outdated_provider(seen, parent, provider):
+        image_id = ""
+    else:
+        image_id = provider.container.image_id
     if seen.root is None:
         if image_id and not lost_data(seen):
             yield EnsureRoot(seen.home, image_id)

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from controller.model import POD, SC, SCI, Observed
+from controller.model import (
+    POD,
+    SC,
+    SCI,
+    Agent,
+    AgentStatus,
+    ContainerState,
+    Instance,
+    Observed,
+    Pod,
+)
+from controller.observe import read_parent
 from controller.plan import plan
+from controller.steps import EnsureRoot
+from controller.template import digest
 from tests.controller.world import APP, PROVIDER, World
 
 Scene = Callable[[World], None]
@@ -109,6 +123,34 @@ async def test_cut_after_any_step_the_end_is_the_same(before: list[Scene], act: 
 
 def test_nothing_is_planned_for_nothing() -> None:
     assert plan(Observed()) == ()
+
+
+def test_no_root_is_made_from_an_image_that_the_template_no_longer_names() -> None:
+    """The root would carry the new image's name and the old one's files."""
+    world = World()
+    world.create()
+    seen = Observed(
+        parent=read_parent(world.get(SC, APP) or {}),
+        instance=Instance("i1", True, False, {"node": "n1"}, {}, 1),
+        home="n1",
+        home_exists=True,
+        agent=Agent("n1", connected=True, status=AgentStatus(True, "Ready", "")),
+    )
+    assert seen.parent is not None
+    assert seen.parent.template is not None
+    made_for = digest(seen.parent.template)
+    up = ContainerState(running=True, image_id="sha256:1", ever_started=True)
+    image = seen.parent.template.image
+    provider = Pod(
+        "app-provider", "p1", True, False, False, "n1", "Running", "", "", True, False, "",
+        "Always", image, made_for, up,
+    )  # fmt: skip
+
+    wanted = plan(replace(seen, provider=provider))
+    outdated = plan(replace(seen, provider=replace(provider, image="other:1")))
+
+    assert any(isinstance(step, EnsureRoot) for step in wanted)
+    assert not any(isinstance(step, EnsureRoot) for step in outdated)
 
 
 def test_the_world_plays_in_any_loop() -> None:
