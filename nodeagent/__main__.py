@@ -36,8 +36,8 @@ _RESUME_EVERY = 1.0
 _log = structlog.get_logger()
 
 
-def _set_up_logs() -> None:
-    logging.basicConfig(level=logging.INFO)
+def _set_up_logs(level: str) -> None:
+    logging.basicConfig(level=level)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -46,7 +46,7 @@ def _set_up_logs() -> None:
             structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
 
 
@@ -141,10 +141,11 @@ class Program:
 
 def main() -> None:
     """Run the agent."""
-    _set_up_logs()
+    settings = config.from_environ(os.environ)
+    _set_up_logs(settings.log_level)
     # All NRI requests of a node wait for one thread here: it may not wait 5 ms for its turn.
     sys.setswitchinterval(0.0005)
-    program = Program(config.from_environ(os.environ))
+    program = Program(settings)
     asyncio.run(program.serve())
     _log.info("stopped")
     logging.shutdown()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "STOPPABLECONTAINER_"
 _MAX_PORT = 65535
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Config:
     health_port: int
     metrics_port: int
     gate_source: Path
+    log_level: str
 
 
 def _absolute(text: str, name: str) -> Path:
@@ -45,6 +47,13 @@ def _port(text: str, name: str) -> int:
         message = f"{name} must be a port number, not {text!r}"
         raise ValueError(message)
     return int(text)
+
+
+def _level(text: str, name: str) -> str:
+    if text.upper() not in _LEVELS:
+        message = f"{name} must be one of {', '.join(_LEVELS)}, not {text!r}"
+        raise ValueError(message)
+    return text.upper()
 
 
 def from_environ(environ: Mapping[str, str]) -> Config:
@@ -68,4 +77,5 @@ def from_environ(environ: Mapping[str, str]) -> Config:
         health_port=_port(*value("HEALTH_PORT", "9444")),
         metrics_port=_port(*value("METRICS_PORT", "9445")),
         gate_source=_absolute(*value("GATE", "/usr/local/libexec/stoppablecontainer/gate")),
+        log_level=_level(*value("LOG_LEVEL", "INFO")),
     )

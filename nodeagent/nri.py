@@ -212,7 +212,9 @@ class Client:
             response.payload = self._dispatch(request.method, request.payload).SerializeToString()
         except AgentError as error:
             _log.warning("refused", nri=request.method, error=str(error))
-            response.status.code, response.status.message = _UNKNOWN, f"{error}"[:_TEXT_LIMIT]
+            # The pod's status shows this text, and the controller knows it by our name.
+            said = f"stoppablecontainer: {error}"[:_TEXT_LIMIT]
+            response.status.code, response.status.message = _UNKNOWN, said
         except NotImplementedError:
             response.status.code, response.status.message = _UNIMPLEMENTED, request.method[:80]
         except Exception as error:  # noqa: BLE001 - a lost connection would fail open

@@ -129,7 +129,7 @@ def test_a_refusal_goes_back_as_text_and_the_connection_lives(rig: Rig, form: st
     )
     answer = connection.request(form, message)
     assert answer.status.code != 0
-    assert answer.status.message == "root u1 is in use"
+    assert answer.status.message == "stoppablecontainer: root u1 is in use"
     rig.plugin.error = None
     assert not connection.request(form, message).status.code
 
