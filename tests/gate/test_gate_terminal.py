@@ -25,7 +25,8 @@ def terminal(
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """A command that leads a session on a terminal of its own, as runc starts it; our end."""
     master, theirs = os.openpty()
-    line = [*place, "setsid", "--ctty", *command]
+    # A shell lets its background jobs ignore SIGINT, and what starts ignored stays so for them all.
+    line = [*place, "env", "--default-signal", "setsid", "--ctty", *command]
     with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         with os.fdopen(master, "rb+", buffering=0) as ours:
