@@ -86,9 +86,16 @@ def test_a_node_whose_runtime_has_no_nri(cluster: Cluster, make: Make, namespace
     )
     cluster.node_exec(node, switch.format("false", "true"))
     try:
-        eventually(lambda: not cluster.agent_ready(node), what="node not ready for us")
-        found = condition(cluster.get("node", node) or {}, "StoppableContainerReady")
-        assert (found["status"], found["reason"]) == ("False", "NRIUnavailable")
+
+        def reason() -> str:
+            found = condition(cluster.get("node", node) or {}, "StoppableContainerReady")
+            return str(found.get("reason"))
+
+        # On the way there the runtime itself is away for a moment.
+        eventually(
+            lambda: reason() == "NRIUnavailable", what="the node's condition", explain=reason
+        )
+        assert not cluster.agent_ready(node)
         pinned = {"nodeSelector": {"kubernetes.io/hostname": node}}
         app = make(manifest("nonri", namespace, template=pinned, command=HOLD))
         seen = app.wait_condition("NodeAssigned", "False", "NoReadyNode")
