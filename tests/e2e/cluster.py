@@ -50,7 +50,7 @@ def eventually(
     look: Callable[[], Seen | None],
     *,
     what: str,
-    deadline: float = 60,
+    deadline: float = 120,
     explain: Callable[[], str] | None = None,
 ) -> Seen:
     """Look until there is something to see; fail with `what` after `deadline` seconds."""

@@ -70,7 +70,7 @@ class Stoppable:
         patch = json.dumps({"spec": {"running": running}})
         self._on("patch", "stoppablecontainer", self.name, "--type=merge", "-p", patch)
 
-    def wait_phase(self, phase: str, *, deadline: int = 60) -> None:
+    def wait_phase(self, phase: str, *, deadline: int = 120) -> None:
         """Wait as a user does; the failure names what the object and its pods say."""
         eventually(
             lambda: self.phase() == phase,
@@ -79,7 +79,7 @@ class Stoppable:
             explain=self.explain,
         )
 
-    def wait_condition(self, kind: str, status: str, reason: str, *, deadline: int = 60) -> Object:
+    def wait_condition(self, kind: str, status: str, reason: str, *, deadline: int = 120) -> Object:
         """Wait for a condition with this status and reason, and give it."""
 
         def look() -> Object | None:
@@ -93,7 +93,7 @@ class Stoppable:
             explain=self.explain,
         )
 
-    def wait_ready(self, *, deadline: int = 60) -> None:
+    def wait_ready(self, *, deadline: int = 120) -> None:
         eventually(
             lambda: condition(self.get(), "Ready").get("status") == "True",
             what=f"{self.name} Ready",

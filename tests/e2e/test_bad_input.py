@@ -91,15 +91,21 @@ def test_a_node_whose_runtime_has_no_nri(cluster: Cluster, make: Make, namespace
             found = condition(cluster.get("node", node) or {}, "StoppableContainerReady")
             return str(found.get("reason"))
 
-        # On the way there the runtime itself is away for a moment.
         eventually(
             lambda: reason() == "NRIUnavailable", what="the node's condition", explain=reason
         )
         assert not cluster.agent_ready(node)
         pinned = {"nodeSelector": {"kubernetes.io/hostname": node}}
         app = make(manifest("nonri", namespace, template=pinned, command=HOLD))
-        seen = app.wait_condition("NodeAssigned", "False", "NoReadyNode")
-        assert "NRI" in seen["message"]
+        # Restarting, the runtime is away for a moment, and then that is what is said.
+        eventually(
+            lambda: (
+                "NRIUnavailable"
+                in app.wait_condition("NodeAssigned", "False", "NoReadyNode")["message"]
+            ),
+            what="the message names NRI",
+            explain=app.explain,
+        )
     finally:
         cluster.node_exec(node, switch.format("true", "false"))
     eventually(lambda: cluster.agent_ready(node), what="node ready again", deadline=90)
