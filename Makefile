@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 NODES ?= 2
+# End-to-end tests wait most of the time, so more of them than there are cores run side by side.
+E2E_WORKERS ?= 4
 
 # Given on the command line; $(value) keeps a shell's dollar signs as they are.
 export NODE_CMD := $(value CMD)
@@ -77,7 +79,8 @@ test-fast: $(VENV)/.complete ## what needs no cluster
 	@$(VENV)/bin/python -m pytest -m "not e2e"
 
 test-e2e: $(VENV)/.complete $(CLUSTER) deploy ## end to end on a real kubelet
-	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m e2e
+	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m "e2e and not alone" -n $(E2E_WORKERS)
+	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m "e2e and alone"
 
 bench: $(VENV)/.complete $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
 	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.bench

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Make
     from tests.e2e.stoppable import Stoppable
 
+pytestmark = pytest.mark.alone
+
 # Each start appends to a file in `/` and to the log: a start on any other root has its log line
 # but no line in the kept file.
 WITNESS = [

@@ -78,6 +78,7 @@ def test_a_node_that_no_provider_fits(cluster: Cluster, make: Make, namespace: s
         cluster.kubectl("label", "node", node, "no-such-label-")
 
 
+@pytest.mark.alone
 def test_a_node_whose_runtime_has_no_nri(cluster: Cluster, make: Make, namespace: str) -> None:
     node = cluster.nodes()[-1]
     switch = (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.cluster import ROOT, condition, eventually
 from tests.e2e.stoppable import HOLD, manifest
 
 if TYPE_CHECKING:
     from tests.e2e.cluster import Cluster
     from tests.e2e.conftest import Make
+
+pytestmark = pytest.mark.alone
 
 
 def make_target(cluster: Cluster, target: str, node: str) -> None:
