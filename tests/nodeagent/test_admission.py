@@ -94,6 +94,39 @@ def test_a_root_that_is_not_mounted_is_refused_at_every_moment(world: World) -> 
     assert world.runtime.stored_spec("c2")["process"]["args"][0] == GUARD
 
 
+def test_a_runtime_that_has_roots_of_its_own_is_refused_before_anything_is_made(
+    world: World,
+) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    for container in ("c1", "sandbox"):
+        world.runtime.create(container)
+        world.runtime.runtimes[container] = "io.containerd.kata.v2"
+    kata = replace(event(), sandbox_id="sandbox", runtime_handler="kata")
+    for moment in (world.gatekeeper.create_container, world.gatekeeper.post_create_container):
+        with pytest.raises(Refused, match="RuntimeClassUnsupported"):
+            moment(kata)
+    assert world.runtime.stored_spec("c1")["process"]["args"][0] == GUARD
+
+
+def test_a_runtime_class_of_runc_s_kind_gets_the_root(world: World) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    world.runtime.create("c1")
+    world.runtime.create("sandbox")
+    crun = replace(event(), sandbox_id="sandbox", runtime_handler="crun")
+    world.gatekeeper.create_container(crun)
+    world.gatekeeper.post_create_container(crun)
+    assert world.runtime.stored_spec("c1")["root"]["path"] == str(world.paths.rootfs(UID))
+
+
+def test_the_default_runtime_class_costs_no_look_up(world: World) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    world.runtime.away = True
+    world.gatekeeper.create_container(event())
+
+
 def test_a_held_root_is_refused_at_every_moment(world: World) -> None:
     device = world.running(pid=500)
     world.runtime.create("c2")
