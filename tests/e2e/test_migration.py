@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.e2e.cluster import eventually
+from tests.e2e.cluster import SYSTEM, eventually
 from tests.e2e.stoppable import API_VERSION, HOLD, Stoppable, manifest
 
 if TYPE_CHECKING:
@@ -178,8 +178,10 @@ def test_pods_that_hold_old_data_are_kept_until_somebody_deletes_them(
     cluster: Cluster, namespace: str
 ) -> None:
     """Both controllers are away while the objects of the past are made, as in a real switch."""
-    deployment = ("-n", "stoppablecontainer-system", "deploy/stoppablecontainer-controller")
+    deployment = ("-n", SYSTEM, "deploy/stoppablecontainer-controller")
     cluster.kubectl("scale", *deployment, "--replicas=0")
+    controllers = ("pods", SYSTEM, "app.kubernetes.io/component=controller")
+    eventually(lambda: not cluster.objects(*controllers), what="no controller is left")
     try:
         cluster.apply(manifest("old", namespace, command=HOLD))
         app = Stoppable(cluster, namespace, "old")
