@@ -29,7 +29,7 @@ def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
         _node_assigned(seen),
         _image_pinned(seen, parent),
         _provider_ready(seen),
-        _root_ready(seen),
+        _root_ready(seen, parent),
         consumer_ready(seen, parent),
         _update_pending(seen, parent),
     )
@@ -66,8 +66,7 @@ def _node_assigned(seen: Observed) -> Condition:
 
 def _image_pinned(seen: Observed, parent: Parent) -> Condition:
     # The root's image stays pinned; what a start still waits for is the image of the next root.
-    waits = wants_reset(seen, parent) and parent.running and seen.consumer is None
-    if seen.root and seen.root.image_digest and not waits:
+    if seen.root and seen.root.image_digest and not _waits_for_reset(seen, parent):
         return Condition("ImagePinned", True, "Pinned")
     if lost_data(seen):
         return Condition("ImagePinned", True, "Pinned")
@@ -77,6 +76,11 @@ def _image_pinned(seen: Observed, parent: Parent) -> Condition:
     if pod and pod.ours and pod.container.image_id:
         return Condition("ImagePinned", False, "Pulling", "the image is on the node")
     return Condition("ImagePinned", False, "Pulling", "")
+
+
+def _waits_for_reset(seen: Observed, parent: Parent) -> bool:
+    """A start is wanted, and there is no root yet that it may be on."""
+    return wants_reset(seen, parent) and parent.running and seen.consumer is None
 
 
 def _provider_ready(seen: Observed) -> Condition:
@@ -97,7 +101,7 @@ def pull_failure(pod: Pod) -> str:
     )
 
 
-def _root_ready(seen: Observed) -> Condition:
+def _root_ready(seen: Observed, parent: Parent) -> Condition:
     def no(reason: str, message: str = "") -> Condition:
         return Condition("RootReady", False, reason, message)
 
@@ -120,7 +124,7 @@ def _root_ready(seen: Observed) -> Condition:
     if root and root.problem_reason:
         reason = "LayersMissing" if root.problem_reason == "LayersMissing" else "MountFailed"
         return no(reason, f"{root.problem_reason}: {root.problem_message}")
-    if root and root.mounted:
+    if root and root.mounted and not _waits_for_reset(seen, parent):
         return Condition("RootReady", True, "Mounted")
     failed = seen.problems.get("EnsureRoot")
     if failed and failed.reason not in {"NotYet", "RootBusy", "Absent"}:

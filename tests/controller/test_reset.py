@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.errors import NodeFailed
 from controller.model import POD, SC, Key
 from tests.controller.world import APP, PROVIDER, World
 
@@ -109,6 +110,25 @@ async def test_an_image_that_cannot_be_pulled_costs_nothing_and_heals() -> None:
     await world.settle()
     assert world.status()["phase"] == "Running"
     assert world.births() == births
+
+
+async def test_a_new_root_that_cannot_be_made_is_an_error_and_the_old_one_stays() -> None:
+    world = await started(imageChangePolicy="Reset")
+    births = world.births()
+    world.run(False)
+    await world.settle()
+    world.agents.agents["n1"].refuse["ensure_root"] = NodeFailed("mkdir: No space left on device")
+    change(world, NEW)
+    world.run(True)
+    await world.settle()
+
+    assert world.status()["phase"] == "Error"
+    assert world.condition("RootReady") == ("False", "MountFailed")
+    assert "No space left" in world.status()["message"]
+    assert world.births() == births
+    world.agents.agents["n1"].refuse.clear()
+    await world.settle()
+    assert world.status()["phase"] == "Running"
 
 
 async def test_the_old_root_stays_until_the_new_one_has_started() -> None:

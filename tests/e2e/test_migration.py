@@ -121,17 +121,15 @@ def test_running_need_not_be_said(make: Make, namespace: str) -> None:
     app.start()
 
 
+def owner(thing: Object) -> Object:
+    """A reference to what controls another object."""
+    named = {"name": thing["metadata"]["name"], "uid": thing["metadata"]["uid"]}
+    return {"apiVersion": API_VERSION, "kind": thing["kind"], "controller": True, **named}
+
+
 def old_instance(app: Stoppable) -> Object:
     """The instance as the other controller made it: its finalizer, and a field of its own."""
     parent = app.get()
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "StoppableContainer",
-        "name": app.name,
-        "uid": parent["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     return {
         "apiVersion": API_VERSION,
         "kind": "StoppableContainerInstance",
@@ -139,20 +137,13 @@ def old_instance(app: Stoppable) -> Object:
             "name": app.name,
             "namespace": app.namespace,
             "finalizers": [OLD_FINALIZER],
-            "ownerReferences": [owner],
+            "ownerReferences": [owner(parent)],
         },
         "spec": {"running": True, "template": parent["spec"]["template"]},
     }
 
 
 def old_pod(app: Stoppable, instance: Object, role: str) -> Object:
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": "StoppableContainerInstance",
-        "name": app.name,
-        "uid": instance["metadata"]["uid"],
-        "controller": True,
-    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -164,7 +155,7 @@ def old_pod(app: Stoppable, instance: Object, role: str) -> Object:
                 f"{GROUP}/instance": app.name,
                 f"{GROUP}/role": role,
             },
-            "ownerReferences": [owner],
+            "ownerReferences": [owner(instance)],
         },
         "spec": {
             "terminationGracePeriodSeconds": 1,
