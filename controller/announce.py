@@ -48,9 +48,12 @@ def announcements(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Announ
     for name, condition in after.items():
         was = before.get(name, {})
         same = was.get("reason") == condition["reason"]
-        if same or name in {"Ready", "UpdatePending"}:
+        if same or name == "Ready":
             continue
-        if name == "RootReady" and condition["status"] == "True":
+        told = name == "UpdatePending" and condition["status"] == "True"
+        if told or condition["reason"] == "Completed":
+            found.append(Announcement("Normal", condition["reason"], condition["message"]))
+        elif name == "RootReady" and condition["status"] == "True":
             found.append(Announcement("Normal", "RootReady", f"mounted on {new['node']}"))
         elif condition["status"] == "False" and condition["reason"] in WORTH_A_WARNING:
             found.append(Announcement("Warning", condition["reason"], condition["message"]))

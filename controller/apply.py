@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, assert_never
 from controller import manifests, names
 from controller.doors import Admission, RootOrder
 from controller.errors import Absent, Conflict, LeaseLost, NameTaken
-from controller.model import POD, SC, SCI, Key, Role
+from controller.images import provider_image
+from controller.model import POD, SC, SCI, Key, Place, Role
 from controller.steps import (
     AddFinalizer,
     AdmitPod,
+    CleanInstance,
     CreatePod,
     DeleteInstance,
     DeletePod,
@@ -67,6 +69,8 @@ class Apply:
                 await self._mirror(parent, seen, step.node)
             case DeleteInstance():
                 await self._delete(SCI, Key(parent.namespace, parent.name), step.uid)
+            case CleanInstance():
+                await self._clean_instance(parent, step.uid)
             case CreatePod():
                 await self._create_pod(parent, seen, step.role)
             case DeletePod():
@@ -77,21 +81,21 @@ class Apply:
                 await self._delete(POD, _pod_key(parent, step.role), step.uid, grace)
                 memory.replace(step.role, now)
             case AdmitPod():
-                await self._admit(parent, step.role, step.node, memory)
+                await self._admit(parent, seen, step, memory)
             case EnsureRoot():
                 await self._ensure_root(parent, step)
             case SyncRoot():
-                self._store.put_root(step.node, await self._agents.sync(step.node, parent.uid))
+                self._store.put_root(step.node, await self._agents.sync(step.node, step.root))
             case DeleteRoot():
-                await self._agents.delete_root(step.node, parent.uid)
-                memory.deleted_on.add(step.node)
-                self._store.drop_root(step.node, parent.uid)
+                await self._agents.delete_root(step.node, step.root)
+                memory.deleted.add(Place(step.node, step.root))
+                self._store.drop_root(step.node, step.root)
             case _:
                 assert_never(step)
 
     async def _ensure_root(self, parent: Parent, step: EnsureRoot) -> None:
         order = RootOrder(
-            uid=parent.uid,
+            uid=step.root,
             namespace=parent.namespace,
             name=parent.name,
             image=_template(parent).image,
@@ -101,24 +105,35 @@ class Apply:
 
     async def _remove_finalizer(self, parent: Parent) -> None:
         key = Key(parent.namespace, parent.name)
-        body = self._store.get(SC, key)
+        await self._take_off(SC, key, parent.uid, names.FINALIZER)
+
+    async def _clean_instance(self, parent: Parent, uid: str) -> None:
+        key = Key(parent.namespace, parent.name)
+        await self._take_off(SCI, key, uid, names.LEGACY_INSTANCE_FINALIZER)
+
+    async def _take_off(self, kind: Kind, key: Key, uid: str, finalizer: str) -> None:
+        body = self._store.get(kind, key)
         if body is None:
             return
         metadata = body["metadata"]
         # The others' finalizers stay; the revision makes sure that none was added in between.
         patch = {
             "metadata": {
-                "uid": parent.uid,
+                "uid": uid,
                 "resourceVersion": metadata.get("resourceVersion"),
-                "finalizers": [one for one in metadata["finalizers"] if one != names.FINALIZER],
+                "finalizers": [one for one in metadata["finalizers"] if one != finalizer],
             }
         }
         try:
-            answer = await self._kube.patch(SC, key, patch)
+            answer = await self._kube.patch(kind, key, patch)
         except Absent:
-            self._store.drop(SC, body)
+            self._store.drop(kind, body)
         else:
-            self._store.put(SC, answer)
+            gone = "deletionTimestamp" in answer["metadata"] and not patch["metadata"]["finalizers"]
+            if gone:
+                self._store.drop(kind, answer)
+            else:
+                self._store.put(kind, answer)
 
     async def _mirror(self, parent: Parent, seen: Observed, node: str) -> None:
         if seen.instance:
@@ -137,9 +152,13 @@ class Apply:
         template, instance = _template(parent), seen.instance
         if instance is None:
             return
-        image = seen.root.image if seen.root else ""
-        build = manifests.provider if role is Role.PROVIDER else manifests.consumer
-        body = build(parent, template, instance.uid, seen.home, image)
+        if role is Role.PROVIDER:
+            image = provider_image(seen, parent)
+            body = manifests.provider(parent, template, instance.uid, seen.home, image)
+        elif seen.root is None:
+            return
+        else:
+            body = manifests.consumer(parent, template, instance.uid, seen.home, seen.root)
         try:
             made = await self._kube.create(POD, body)
         except Conflict:
@@ -171,17 +190,22 @@ class Apply:
         elif body is not None and body["metadata"]["uid"] == uid:
             self._store.drop(kind, body)
 
-    async def _admit(self, parent: Parent, role: Role, node: str, memory: Memory) -> None:
-        template = _template(parent)
+    async def _admit(self, parent: Parent, seen: Observed, step: AdmitPod, memory: Memory) -> None:
+        template, role, node = _template(parent), step.role, step.node
         pod = self._store.get(POD, _pod_key(parent, role))
         if pod is None:
             return
         uid, is_consumer = pod["metadata"]["uid"], role is Role.CONSUMER
+        # The consumer's is the root that it was made for; the image of the provider is any root's.
+        if is_consumer and seen.consumer and seen.consumer.root:
+            root_id = seen.consumer.root
+        else:
+            root_id = seen.root.uid if seen.root else parent.uid
         # What runs is the pod as it was made, also when the template has changed since.
         guard_only = len(pod["spec"]["containers"][0].get("command") or []) <= 1
         has_args = bool(pod["spec"]["containers"][0].get("args"))
         admission = Admission(
-            root_uid=parent.uid,
+            root_uid=root_id,
             role=role,
             namespace=parent.namespace,
             pod_name=pod["metadata"]["name"],
@@ -196,7 +220,7 @@ class Apply:
         if word is None:
             return
         memory.admitted = {**memory.admitted, uid: word.session}
-        root = word.roots.get(parent.uid)
+        root = word.roots.get(root_id)
         if root and is_consumer:
             self._store.put_root(node, replace(root, admitted_consumer=uid))
         elif root:

@@ -6,42 +6,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from controller.manifests import pod_name
-from controller.model import Role
-from controller.plan import failed_at_guard, lost_data
+from controller.consumer import consumer_ready
+from controller.images import image_changed, lost_data, wants_reset
+from controller.model import Condition, UpdatePolicy
+from controller.pods import PULL_FAILURES
 from controller.template import digest
 
 if TYPE_CHECKING:
     from controller.model import Observed, Parent, Pod
 
-PULL_FAILURES = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
-)
-START_FAILURES = frozenset(
-    {"CreateContainerError", "CreateContainerConfigError", "RunContainerError", "StartError"}
-)
 # Kubelet says the same failure in two turns; without its prefix the message does not change.
 BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull)?:? ?')
 MAX_MESSAGE = 2000
-
-
-class Condition(NamedTuple):
-    """A condition without its times."""
-
-    type: str
-    ok: bool
-    reason: str
-    message: str = ""
 
 
 def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
@@ -49,9 +27,10 @@ def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
     found = (
         _accepted(parent),
         _node_assigned(seen),
-        _image_pinned(seen),
+        _image_pinned(seen, parent),
+        _provider_ready(seen),
         _root_ready(seen),
-        _consumer_ready(seen, parent),
+        consumer_ready(seen, parent),
         _update_pending(seen, parent),
     )
     return {one.type: one._replace(message=one.message[:MAX_MESSAGE]) for one in found}
@@ -85,8 +64,10 @@ def _node_assigned(seen: Observed) -> Condition:
     return no("WaitingForScheduler", "")
 
 
-def _image_pinned(seen: Observed) -> Condition:
-    if seen.root and seen.root.image_digest:
+def _image_pinned(seen: Observed, parent: Parent) -> Condition:
+    # The root's image stays pinned; what a start still waits for is the image of the next root.
+    waits = wants_reset(seen, parent) and parent.running and seen.consumer is None
+    if seen.root and seen.root.image_digest and not waits:
         return Condition("ImagePinned", True, "Pinned")
     if lost_data(seen):
         return Condition("ImagePinned", True, "Pinned")
@@ -96,6 +77,15 @@ def _image_pinned(seen: Observed) -> Condition:
     if pod and pod.ours and pod.container.image_id:
         return Condition("ImagePinned", False, "Pulling", "the image is on the node")
     return Condition("ImagePinned", False, "Pulling", "")
+
+
+def _provider_ready(seen: Observed) -> Condition:
+    pod = seen.provider
+    if pod and pod.foreign:
+        return Condition("ProviderReady", False, "NameTaken", f"pod {pod.name} is not ours")
+    if pod and pod.container.running and not pod.deleting:
+        return Condition("ProviderReady", True, "Running")
+    return Condition("ProviderReady", False, "Starting")
 
 
 def pull_failure(pod: Pod) -> str:
@@ -138,101 +128,30 @@ def _root_ready(seen: Observed) -> Condition:
     return no("Preparing", failed.message if failed else "")
 
 
-def _consumer_ready(seen: Observed, parent: Parent) -> Condition:
-    def no(reason: str, message: str = "") -> Condition:
-        return Condition("ConsumerReady", False, reason, message)
-
-    pod = seen.consumer
-    taken = _taken(seen, parent)
-    if taken:
-        return no("NameTaken", taken)
-    for role in Role:
-        denied = seen.problems.get(f"CreatePod/{role}")
-        if denied and denied.reason == "AdmissionDenied":
-            return no("AdmissionDenied", f"{role} pod: {denied.message}")
-    if not parent.running or parent.deleting:
-        return no(*_stopping(seen, parent))
-    if pod is None:
-        if seen.root and seen.root.held:
-            who = seen.root.holder or "unknown"
-            return no("RootBusy", f"processes of an earlier pod (uid {who}) still hold the root")
-        return no("Starting")
-    if pod.deleting or pod.left:
-        return no("Stopping", "an earlier pod of this name is still terminating")
-    return Condition("ConsumerReady", *_running(seen, pod))
-
-
-def _taken(seen: Observed, parent: Parent) -> str:
-    """Which of the names is somebody else's."""
-    rest = "belongs to something else and is not touched: delete or rename it"
-    if seen.instance and not seen.instance.ours and not parent.deleting:
-        return f"StoppableContainerInstance {parent.name} {rest}"
-    if seen.provider and seen.provider.foreign and not parent.deleting:
-        return f"pod {pod_name(parent.name, Role.PROVIDER)} {rest}"
-    if seen.consumer and seen.consumer.foreign and parent.running and not parent.deleting:
-        return f"pod {parent.name} {rest}"
-    for problem in seen.problems.values():
-        if problem.reason == "NameTaken":
-            return problem.message
-    return ""
-
-
-def _stopping(seen: Observed, parent: Parent) -> tuple[str, str]:
-    """Stopped is a promise: no pod, a free root, and every byte on disk."""
-    pod, root = seen.consumer, seen.root
-    if pod and not pod.foreign:
-        return "Stopping", "the pod is terminating" if pod.deleting else ""
-    if root and root.held:
-        return "Stopping", "processes of the pod still hold the root"
-    if root is None or not root.mounted:
-        # While the agent is away its last word stands, but it is never made up.
-        was = parent.status.get("phase") == "Stopped" and not seen.agent.connected
-        return ("Stopped", "") if was else ("Starting", "the root is being prepared")
-    if root.synced:
-        return "Stopped", ""
-    return "Stopping", "what the container wrote is being written to disk"
-
-
-def _running(seen: Observed, pod: Pod) -> tuple[bool, str, str]:
-    state = pod.container
-    if failed_at_guard(pod):
-        words = state.waiting_message or state.ended_message or state.last_message
-        return False, "Starting", f"waiting for the node agent, then started again: {words}"
-    if pod.phase == "Succeeded" or (pod.phase == "Failed" and state.exit_code == 0):
-        again = "set running to false, then to true, to run it again"
-        return False, "Completed", f"the command ended with exit code 0: {again}"
-    if pod.phase == "Failed":
-        code = "" if state.exit_code is None else f"exit code {state.exit_code}"
-        parts = (state.ended_message, code, state.ended_reason, pod.message, pod.reason)
-        return False, "StartFailed", ", ".join(part for part in parts if part)
-    if state.waiting_reason == "CrashLoopBackOff":
-        return False, "CrashLoopBackOff", state.last_message or state.waiting_message
-    if state.waiting_reason in START_FAILURES or state.waiting_reason in PULL_FAILURES:
-        words = state.waiting_message or state.waiting_reason
-        return False, "StartFailed", f"{state.waiting_reason}: {words}"
-    if pod.unschedulable:
-        return False, "Unschedulable", f"the pod does not fit its node: {pod.unschedulable}"
-    if state.running and seen.root and seen.root.held and seen.root.holder != pod.uid:
-        return False, "RootBusy", f"pod uid {seen.root.holder or 'unknown'} holds the root"
-    if not state.running:
-        return False, "Starting", ""
-    if pod.ready:
-        return True, "Ready", ""
-    return False, "NotReady", "the container runs and is not ready yet"
-
-
 def _update_pending(seen: Observed, parent: Parent) -> Condition:
+    def yes(reason: str, message: str) -> Condition:
+        return Condition("UpdatePending", True, reason, message)
+
     root, template, pod = seen.root, parent.template, seen.consumer
-    if template and root and root.image and root.image != template.image:
-        return Condition(
-            "UpdatePending",
-            True,
-            "ImageChanged",
-            f"the root was made from {root.image} and keeps it; {template.image} needs a new "
-            "StoppableContainer",
-        )
+    if root and template and image_changed(seen, parent):
+        asked = f"the template asks for {template.image}{_asked_digest(seen, template.image)}"
+        now = f"the root is on {root.image} ({root.image_digest}), {asked}"
+        if wants_reset(seen, parent):
+            return yes("ImageReset", f"{now}: the next start is on a new root with that image")
+        keep = "the root and its data keep their image; spec.imageChangePolicy: Reset makes a new"
+        return yes("ImageChanged", f"{now}: {keep} and empty one at the next start")
     if template and pod and pod.ours and not pod.deleting and pod.template_hash != digest(template):
-        return Condition(
-            "UpdatePending", True, "TemplateChanged", "the change applies at the next start"
-        )
+        if parent.update_policy is UpdatePolicy.RESTART:
+            return yes("Restarting", "the container is being restarted with the new template")
+        return yes("TemplateChanged", "the change applies at the next start")
     return Condition("UpdatePending", False, "UpToDate")
+
+
+def _asked_digest(seen: Observed, image: str) -> str:
+    """The digest of an image that is not the root's, where it is known; and what hinders."""
+    pod = seen.provider
+    if pod is None or not pod.ours or pod.image != image:
+        return ""
+    if pod.container.waiting_reason in PULL_FAILURES:
+        return f" (not on the node: {pull_failure(pod)})"
+    return f" ({pod.container.image_id})" if pod.container.image_id else " (not on the node yet)"

@@ -8,20 +8,19 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from controller import names
+from controller import names, placement
 from controller.model import POD, SC, SCI, Body, Key, Parent, Role
 from controller.template import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controller.model import Template
+    from controller.model import Root, Template
 
+# Affinity and spread are placement's.
 PLACEMENT = (
     "nodeSelector",
-    "affinity",
     "tolerations",
-    "topologySpreadConstraints",
     "priorityClassName",
     "schedulerName",
     "imagePullSecrets",
@@ -80,6 +79,7 @@ def provider(parent: Parent, template: Template, owner_uid: str, node: str, imag
     wanted = template.pod
     extra: Mapping[str, Any] = parent.spec.get("provider") or {}
     spec: Body = {field: copy.deepcopy(wanted[field]) for field in PLACEMENT if wanted.get(field)}
+    spec |= placement.provider_rules(parent.name, template, pinned=bool(node))
     spec |= {
         "containers": [_provider_container(template, extra, image)],
         "restartPolicy": "Always",
@@ -101,7 +101,7 @@ def provider(parent: Parent, template: Template, owner_uid: str, node: str, imag
         spec["tolerations"] = copy.deepcopy(tolerations)
     if pin := node or wanted.get("nodeName"):
         spec["affinity"] = pinned(spec.get("affinity"), pin)
-    return _pod(parent, Role.PROVIDER, owner_uid, template, spec)
+    return _pod(parent, Role.PROVIDER, owner_uid, template, spec, root_id=parent.uid)
 
 
 def _provider_container(template: Template, extra: Mapping[str, Any], image: str) -> Body:
@@ -121,14 +121,17 @@ def _provider_container(template: Template, extra: Mapping[str, Any], image: str
     }
 
 
-def consumer(parent: Parent, template: Template, owner_uid: str, node: str, image: str) -> Body:
+def consumer(parent: Parent, template: Template, owner_uid: str, node: str, root: Root) -> Body:
     """The user's own pod, pinned to the root's node, its first container behind the guard."""
     spec = copy.deepcopy(dict(template.pod))
     # Set by hand it would go past the scheduler, which still has to count the pod's resources.
     spec.pop("nodeName", None)
-    spec["affinity"] = pinned(spec.get("affinity"), node)
+    apart = placement.consumer_affinity(parent.name, spec.get("affinity"))
+    spec["affinity"] = pinned(apart, node)
+    # The root decides where the pod is; a spread of another opinion could only keep it away.
+    spec.pop("topologySpreadConstraints", None)
     container = spec["containers"][0]
-    container["image"] = image or template.image
+    container["image"] = root.image or template.image
     container["command"] = [names.GUARD, *(container.get("command") or [])]
     if not container.get("args"):
         container.pop("args", None)
@@ -136,7 +139,7 @@ def consumer(parent: Parent, template: Template, owner_uid: str, node: str, imag
     # is always said.
     if container.get("imagePullPolicy") != "Never":
         container["imagePullPolicy"] = "IfNotPresent"
-    return _pod(parent, Role.CONSUMER, owner_uid, template, spec)
+    return _pod(parent, Role.CONSUMER, owner_uid, template, spec, root_id=root.uid)
 
 
 def pinned(affinity: Mapping[str, Any] | None, node: str) -> Body:
@@ -181,24 +184,26 @@ def event(key: Key, uid: str, series: str, *, kind: str, reason: str, note: str,
     }
 
 
-def _pod(parent: Parent, role: Role, owner_uid: str, template: Template, spec: Body) -> Body:
+def _pod(
+    parent: Parent, role: Role, owner_uid: str, template: Template, spec: Body, *, root_id: str
+) -> Body:
     ours = {
         names.MANAGED_BY_LABEL: names.MANAGED_BY,
         names.INSTANCE_LABEL: parent.name,
         names.ROLE_LABEL: role.value,
     }
     # The user's labels stay off the provider: a Service must never select it.
-    theirs = role is Role.CONSUMER
+    is_consumer, theirs = role is Role.CONSUMER, dict(template.labels)
     return {
         "apiVersion": POD.api_version,
         "kind": POD.kind,
         "metadata": {
             "name": pod_name(parent.name, role),
             "namespace": parent.namespace,
-            "labels": (dict(template.labels) if theirs else {}) | ours,
-            "annotations": (dict(template.annotations) if theirs else {})
+            "labels": (theirs if is_consumer else placement.shadow_labels(theirs)) | ours,
+            "annotations": (dict(template.annotations) if is_consumer else {})
             | {
-                names.ROOT_ANNOTATION: parent.uid,
+                names.ROOT_ANNOTATION: root_id,
                 names.TEMPLATE_HASH_ANNOTATION: digest(template),
             },
             "ownerReferences": [_owner(SCI.kind, parent.name, owner_uid, block=False)],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from controller.model import Problem, Role
+from controller.model import Place, Problem, Role
 
 REPLACE_FIRST, REPLACE_LONGEST = 1.0, 30.0
 
@@ -23,7 +23,7 @@ class Memory:
     generation: int = 0
     problems: dict[str, Problem] = field(default_factory=dict)
     admitted: dict[str, int] = field(default_factory=dict)
-    deleted_on: set[str] = field(default_factory=set)
+    deleted: set[Place] = field(default_factory=set)
     replaced: dict[Role, tuple[int, float]] = field(default_factory=dict)
     passing_since: float | None = None
 

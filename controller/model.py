@@ -45,6 +45,20 @@ EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 
+class UpdatePolicy(StrEnum):
+    """When a changed template applies to a container that runs."""
+
+    ON_NEXT_START = "OnNextStart"
+    RESTART = "Restart"
+
+
+class ImageChangePolicy(StrEnum):
+    """What another image in the template means for a root that exists."""
+
+    KEEP = "Keep"
+    RESET = "Reset"
+
+
 class Role(StrEnum):
     """What one of our pods is for."""
 
@@ -88,6 +102,8 @@ class Parent:
     status: Mapping[str, Any]
     template: Template | None
     invalid: str = ""
+    update_policy: UpdatePolicy = UpdatePolicy.ON_NEXT_START
+    image_change_policy: ImageChangePolicy = ImageChangePolicy.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,7 @@ class Instance:
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
     generation: int
+    legacy_finalizer: bool = False
 
     @property
     def node(self) -> str:
@@ -142,6 +159,10 @@ class Pod:
     image: str
     template_hash: str
     container: ContainerState
+    root: str = ""
+    gated: bool = False
+    legacy: bool = False
+    trouble: str = ""
 
     @property
     def foreign(self) -> bool:
@@ -169,6 +190,13 @@ class Root:
     problem_message: str = ""
 
 
+class Place(NamedTuple):
+    """A root on a node; both may be there after its object and its instance are gone."""
+
+    node: str
+    root: str
+
+
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
     """What an agent says about its node."""
@@ -190,6 +218,15 @@ class Agent:
     def usable(self) -> bool:
         """Its word is current and it can take work."""
         return self.connected and self.status.ready
+
+
+class Condition(NamedTuple):
+    """A condition without its times."""
+
+    type: str
+    ok: bool
+    reason: str
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +253,12 @@ class Observed:
     home_message: str = ""
     agent: Agent = field(default_factory=Agent)
     root: Root | None = None
-    root_nodes: frozenset[str] = frozenset()
+    roots: tuple[Root, ...] = ()
+    places: frozenset[Place] = frozenset()
     had_root: bool = False
     agents_settled: bool = True
     no_ready_node: str = ""
     admitted: frozenset[str] = frozenset()
-    deleted_on: frozenset[str] = frozenset()
+    deleted: frozenset[Place] = frozenset()
     problems: Mapping[str, Problem] = field(default_factory=dict)
     held: frozenset[str] = frozenset()

@@ -10,6 +10,8 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FINALIZER: Final = f"{GROUP}/finalizer"
+# What an earlier implementation of this API put on its instances; nobody else would remove it.
+LEGACY_INSTANCE_FINALIZER: Final = "stoppablecontainerinstance.xtlsoft.top/finalizer"
 MANAGED_BY_LABEL: Final = f"{GROUP}/managed-by"
 MANAGED_BY: Final = "stoppablecontainer"
 INSTANCE_LABEL: Final = f"{GROUP}/instance"
@@ -19,6 +21,10 @@ TEMPLATE_HASH_ANNOTATION: Final = f"{GROUP}/template-hash"
 AGENT_LABEL: Final = f"{GROUP}/agent"
 AGENT_READY: Final = "ready"
 NODE_CONDITION: Final = "StoppableContainerReady"
+
+PLACEMENT_PREFIX: Final = f"placement.{GROUP}"
+# In the agent's refusal of a container whose runtime does not build its root from root.path.
+RUNTIME_CLASS_UNSUPPORTED: Final = "RuntimeClassUnsupported"
 
 GUARD: Final = "/.stoppablecontainer/required"
 PROVIDER_SUFFIX: Final = "-provider"

@@ -5,7 +5,7 @@ Reads the store and the key's memory, does no I/O; `plan` and `status` take the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller import names
 from controller.errors import InvalidSpec
@@ -16,22 +16,26 @@ from controller.model import (
     SC,
     SCI,
     Agent,
-    ContainerState,
+    ImageChangePolicy,
     Instance,
     Key,
     Observed,
     Parent,
-    Pod,
     Role,
+    UpdatePolicy,
 )
+from controller.pods import controller_of, read_pod
+from controller.roots import active, owner_of
 from controller.template import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controller.memory import Memory
-    from controller.model import Body
+    from controller.model import Body, Pod, Root
     from controller.store import AgentWord, Store
+
+    _Choice = TypeVar("_Choice", UpdatePolicy, ImageChangePolicy)
 
 MAX_SUMMARY_NODES = 5
 
@@ -49,6 +53,7 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
     word = store.word(home) if home else None
     node = store.get(NODE, Key("", home)) if home else None
     ready, message = _node_ready(node)
+    roots = _roots(word, parent.uid)
     return Observed(
         parent=parent,
         instance=instance,
@@ -59,15 +64,16 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
         home_ready=ready,
         home_message=message,
         agent=word.agent if word else Agent(node=home),
-        root=word.roots.get(parent.uid) if word else None,
-        root_nodes=store.root_nodes(parent.uid),
+        root=active(roots, parent, pods[Role.CONSUMER]),
+        roots=roots,
+        places=store.places(parent.uid),
         had_root=had_root(parent, instance),
         agents_settled=_settled(store),
         no_ready_node=_no_ready_node(store, parent),
         admitted=frozenset(
             uid for uid, session in memory.admitted.items() if word and word.session == session
         ),
-        deleted_on=frozenset(memory.deleted_on),
+        deleted=frozenset(memory.deleted),
         problems=dict(memory.problems),
         held=memory.held(now),
     )
@@ -93,13 +99,27 @@ def read_parent(body: Body) -> Parent:
         status=body.get("status") or {},
         template=template,
         invalid=invalid,
+        update_policy=_chosen(UpdatePolicy, spec.get("updatePolicy")),
+        image_change_policy=_chosen(ImageChangePolicy, spec.get("imageChangePolicy")),
     )
+
+
+def _chosen(kind: type[_Choice], value: object) -> _Choice:
+    """The first of its kind is the default; the schema lets nothing else through."""
+    found: _Choice = next((one for one in kind if one.value == value), next(iter(kind)))
+    return found
+
+
+def _roots(word: AgentWord | None, uid: str) -> tuple[Root, ...]:
+    """Every root of this object on its node."""
+    known = word.roots.values() if word else ()
+    return tuple(root for root in known if owner_of(root.uid) == uid)
 
 
 def read_instance(body: Body, parent: Parent) -> Instance:
     """The instance of that name; ours only when this very parent controls it."""
     metadata = body["metadata"]
-    owner = _controller_of(metadata)
+    owner = controller_of(metadata)
     return Instance(
         uid=str(metadata["uid"]),
         ours=owner.get("uid") == parent.uid and owner.get("kind") == SC.kind,
@@ -107,79 +127,8 @@ def read_instance(body: Body, parent: Parent) -> Instance:
         spec=body.get("spec") or {},
         status=body.get("status") or {},
         generation=int(metadata.get("generation") or 0),
+        legacy_finalizer=names.LEGACY_INSTANCE_FINALIZER in (metadata.get("finalizers") or []),
     )
-
-
-def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
-    """A pod of one of our two names; whose it is, is decided by its owner's uid."""
-    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    owner = _controller_of(metadata)
-    of_instance = (
-        owner.get("kind") == SCI.kind
-        and owner.get("apiVersion") == names.API_VERSION
-        and owner.get("name") == parent.name
-    )
-    ours = of_instance and instance is not None and instance.ours and owner["uid"] == instance.uid
-    marked = (metadata.get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.MANAGED_BY and (
-        metadata.get("annotations") or {}
-    ).get(names.ROOT_ANNOTATION) == parent.uid
-    found = {item.get("type"): item for item in status.get("conditions") or []}
-    scheduled = found.get("PodScheduled") or {}
-    first = spec["containers"][0]
-    return Pod(
-        name=str(metadata["name"]),
-        uid=str(metadata["uid"]),
-        ours=ours,
-        left=of_instance and marked and not ours,
-        deleting="deletionTimestamp" in metadata,
-        node=str(spec.get("nodeName") or ""),
-        phase=str(status.get("phase") or "Pending"),
-        reason=str(status.get("reason") or ""),
-        message=str(status.get("message") or ""),
-        ready=(found.get("Ready") or {}).get("status") == "True",
-        disrupted=(found.get("DisruptionTarget") or {}).get("status") == "True"
-        or status.get("reason") == "Evicted",
-        unschedulable=_unschedulable(scheduled),
-        restart_policy=str(spec.get("restartPolicy") or "Always"),
-        image=str(first.get("image") or ""),
-        template_hash=str(
-            (metadata.get("annotations") or {}).get(names.TEMPLATE_HASH_ANNOTATION) or ""
-        ),
-        container=read_container(status, str(first.get("name"))),
-    )
-
-
-def read_container(status: Mapping[str, Any], name: str) -> ContainerState:
-    """Kubelet's word about one container."""
-    entries = status.get("containerStatuses") or []
-    entry: Mapping[str, Any] = next((item for item in entries if item.get("name") == name), {})
-    state, last = entry.get("state") or {}, entry.get("lastState") or {}
-    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
-    before = last.get("terminated") or {}
-    code = ended.get("exitCode")
-    return ContainerState(
-        running="running" in state,
-        waiting_reason=str(waiting.get("reason") or ""),
-        waiting_message=str(waiting.get("message") or ""),
-        ended_reason=str(ended.get("reason") or ""),
-        ended_message=str(ended.get("message") or ""),
-        exit_code=int(code) if code is not None else None,
-        last_message=str(before.get("message") or before.get("reason") or ""),
-        image_id=str(entry.get("imageID") or ""),
-        ever_started=bool("running" in state or ended or before),
-    )
-
-
-def _unschedulable(condition: Mapping[str, Any]) -> str:
-    """The scheduler's words, when it found no place."""
-    if condition.get("status") != "False" or condition.get("reason") != "Unschedulable":
-        return ""
-    return str(condition.get("message") or "")
-
-
-def _controller_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    owners = metadata.get("ownerReferences") or []
-    return next((dict(owner) for owner in owners if owner.get("controller")), {})
 
 
 def _find_pod(
@@ -194,7 +143,7 @@ def _home(store: Store, parent: Parent, instance: Instance | None, provider: Pod
 
     What is recorded, unless another node's agent has the root.
     """
-    has_root = store.root_nodes(parent.uid)
+    has_root = {place.node for place in store.places(parent.uid)}
     recorded = instance.node if instance and instance.ours else ""
     recorded = recorded or str(parent.status.get("node") or "")
     word = store.word(recorded) if recorded else None

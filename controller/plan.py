@@ -3,7 +3,8 @@
 Invariants, true at every prefix of every plan:
 - a consumer is created only when the agent's current word says: mounted, free, no problem;
 - a root is asked for only on the node that the instance records, and never where data was lost;
-- data is deleted only while the parent is being deleted, after both pods are gone;
+- data is deleted only while the parent is being deleted, after both pods are gone, or where the
+  user asked for a new root and the container has started on it;
 - nothing that is not ours by uid is touched.
 A plan cut after any step and made again gives the rest. An empty plan: done, or wait for the world.
 """
@@ -12,12 +13,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controller import names
+from controller.images import (
+    image_changed,
+    image_on_node,
+    lost_data,
+    outdated_provider,
+    wants_reset,
+)
 from controller.manifests import instance_spec
-from controller.model import Role
+from controller.model import ImageChangePolicy, Place, Role, UpdatePolicy
+from controller.pods import FAILURES
+from controller.roots import next_id, superseded
 from controller.steps import (
     AddFinalizer,
     AdmitPod,
+    CleanInstance,
     CreatePod,
     DeleteInstance,
     DeletePod,
@@ -30,6 +40,7 @@ from controller.steps import (
     step_name,
 )
 from controller.template import digest
+from controller.verdicts import failed_at_guard, is_finished, must_run_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,20 +48,19 @@ if TYPE_CHECKING:
     from controller.model import Instance, Observed, Parent, Pod
     from controller.steps import Step
 
-# Kubelet's words for a container that never came to run, in which the agent's refusals arrive.
-REFUSED = frozenset({"CreateContainerError", "RunContainerError", "StartError"})
-
 
 def plan(seen: Observed) -> tuple[Step, ...]:
     """The steps that are possible now, in a safe order."""
     parent = seen.parent
     if parent is None:
         return ()
+    instance = seen.instance
+    if instance and instance.ours and instance.legacy_finalizer:
+        return tuple(_until_held(iter((CleanInstance(instance.uid),)), seen))
     if parent.deleting:
         return tuple(_until_held(_release(seen, parent), seen))
     if parent.template is None:
         return ()
-    instance = seen.instance
     if instance is None:
         return tuple(_until_held(_begin(seen, parent), seen))
     if not instance.ours or instance.deleting:
@@ -61,6 +71,7 @@ def plan(seen: Observed) -> tuple[Step, ...]:
         _mirror(seen, parent, instance),
         _provider(seen, parent),
         _root(seen, parent, instance),
+        _old_roots(seen, parent),
     )
     return tuple(step for chain in chains for step in _until_held(chain, seen))
 
@@ -94,21 +105,26 @@ def _mirror(seen: Observed, parent: Parent, instance: Instance) -> Iterator[Step
 def _consumer(seen: Observed, parent: Parent) -> Iterator[Step]:
     pod, root = seen.consumer, seen.root
     if pod is None:
-        if parent.running and may_start(seen):
+        if parent.running and may_start(seen, parent):
             yield CreatePod(Role.CONSUMER)
             yield AdmitPod(Role.CONSUMER, seen.home)
         elif not parent.running and root and needs_sync(seen):
-            yield SyncRoot(seen.home)
+            yield SyncRoot(seen.home, root.uid)
     elif pod.deleting or pod.foreign:
         return
     elif pod.left or not parent.running:
         yield DeletePod(Role.CONSUMER, pod.uid)
     elif must_run_again(pod):
         yield ReplacePod(Role.CONSUMER, pod.uid, "it ended without the command's doing", now=False)
+    elif takes_template_now(seen, parent, pod):
+        yield ReplacePod(Role.CONSUMER, pod.uid, "the template changed", now=False)
+    elif is_finished(pod):
+        if root and needs_sync(seen):
+            yield SyncRoot(seen.home, root.uid)
     elif not _is_admitted(seen, pod, Role.CONSUMER):
         if seen.agent.usable and root and root.mounted and not root.held:
             yield AdmitPod(Role.CONSUMER, seen.home)
-    elif failed_at_guard(pod) and may_start(seen):
+    elif failed_at_guard(pod) and may_start(seen, parent):
         yield ReplacePod(Role.CONSUMER, pod.uid, "the node agent was away at its start", now=True)
 
 
@@ -135,18 +151,24 @@ def _provider(seen: Observed, parent: Parent) -> Iterator[Step]:
 def _root(seen: Observed, parent: Parent, instance: Instance) -> Iterator[Step]:
     if not seen.home or not seen.agent.usable or instance.node not in {"", seen.home}:
         return
-    provider = seen.provider
-    usable = provider is not None and provider.ours and provider.node == seen.home
-    # A provider made before the template named another image has the wrong layers.
-    if not usable or provider is None or outdated_provider(seen, parent, provider):
-        image_id = ""
-    else:
-        image_id = provider.container.image_id
+    image_id = image_on_node(seen, parent)
     if seen.root is None:
         if image_id and not lost_data(seen):
-            yield EnsureRoot(seen.home, image_id)
+            yield EnsureRoot(seen.home, next_id(parent.uid, ()), image_id)
     elif not seen.root.mounted:
-        yield EnsureRoot(seen.home, image_id)
+        yield EnsureRoot(seen.home, seen.root.uid, "")
+    elif wants_reset(seen, parent) and parent.running and image_id and _is_idle(seen):
+        yield EnsureRoot(seen.home, next_id(parent.uid, seen.roots), image_id)
+
+
+def _old_roots(seen: Observed, parent: Parent) -> Iterator[Step]:
+    """Kept until the container has started on the new one."""
+    if parent.image_change_policy is not ImageChangePolicy.RESET or not seen.agent.usable:
+        return
+    if not has_started(seen, parent):
+        return
+    for root in superseded(seen):
+        yield DeleteRoot(seen.home, root.uid, "the container has started on its new root")
 
 
 def _release(seen: Observed, parent: Parent) -> Iterator[Step]:
@@ -159,10 +181,10 @@ def _release(seen: Observed, parent: Parent) -> Iterator[Step]:
             yield DeletePod(role, pod.uid)
     if present:
         return
-    nodes = seen.root_nodes | ({seen.home} if seen.home and seen.home_exists else frozenset())
-    left = sorted(nodes - seen.deleted_on)
+    at_home = {Place(seen.home, parent.uid)} if seen.home and seen.home_exists else frozenset()
+    left = sorted((seen.places | at_home) - seen.deleted)
     if left and seen.agent.connected:
-        yield from (DeleteRoot(node) for node in left)
+        yield from (DeleteRoot(place.node, place.root) for place in left)
     elif left:
         return
     if seen.instance and seen.instance.ours and not seen.instance.deleting:
@@ -172,17 +194,62 @@ def _release(seen: Observed, parent: Parent) -> Iterator[Step]:
     yield RemoveFinalizer()
 
 
-def may_start(seen: Observed) -> bool:
-    """The agent's current word: this root is mounted, whole and free."""
+def may_start(seen: Observed, parent: Parent) -> bool:
+    """The agent's current word: this root is mounted, whole and free, and no other is lived on."""
     root = seen.root
     return (
         seen.agent.usable
         and root is not None
         and root.mounted
-        and not root.held
+        and not any(one.held for one in seen.roots)
         and not root.problem_reason
         and not lost_provider_name(seen)
+        and not wants_reset(seen, parent)
+        and not already_finished(seen, parent)
     )
+
+
+def has_started(seen: Observed, parent: Parent) -> bool:
+    """The container has come up on the root that counts; a failed start is none."""
+    pod, root = seen.consumer, seen.root
+    if pod is None or not pod.ours or pod.deleting or root is None or pod.root != root.uid:
+        return False
+    if is_finished(pod):
+        return pod.container.exit_code == 0
+    return pod.ready and pod.container.running and root.holder == pod.uid and parent.running
+
+
+def already_finished(seen: Observed, parent: Parent) -> bool:
+    """It was run, and somebody removed the pod that told so: not run again unasked."""
+    if seen.consumer is not None or not parent.running or parent.template is None:
+        return False
+    finished = parent.status.get("finished") or {}
+    return bool(finished) and finished.get("templateHash") == digest(parent.template)
+
+
+def takes_template_now(seen: Observed, parent: Parent, pod: Pod) -> bool:
+    """The pod is an old template's, and nothing is lost by making it anew.
+
+    Either the policy says so, or its container does not run and waits to be tried again.
+    """
+    if parent.template is None:
+        return False
+    new_image = image_changed(seen, parent) and wants_reset(seen, parent)
+    if pod.template_hash == digest(parent.template) and not new_image:
+        return False
+    if new_image and not image_on_node(seen, parent):
+        return False
+    if parent.update_policy is UpdatePolicy.RESTART:
+        return True
+    waits = pod.container.waiting_reason in FAILURES or bool(
+        pod.trouble or pod.unschedulable or pod.gated
+    )
+    return waits and not pod.container.running and not is_finished(pod)
+
+
+def _is_idle(seen: Observed) -> bool:
+    """No pod and no process is on any of the roots."""
+    return seen.consumer is None and not any(root.held for root in seen.roots)
 
 
 def lost_provider_name(seen: Observed) -> bool:
@@ -198,55 +265,10 @@ def needs_sync(seen: Observed) -> bool:
     )
 
 
-def lost_data(seen: Observed) -> bool:
-    """A root with data is on record, and its node says that there is none."""
-    return seen.had_root and seen.agent.connected and seen.root is None
-
-
-def failed_at_guard(pod: Pod) -> bool:
-    """The container never ran its command, because the agent did not, or would not.
-
-    Put it on its root.
-    """
-    state = pod.container
-    if state.running:
-        return False
-    texts = (state.waiting_message, state.ended_message, state.last_message)
-    if any(names.GUARD in text for text in texts):
-        return True
-    if state.waiting_reason not in REFUSED and state.ended_reason not in REFUSED:
-        return False
-    return any("stoppablecontainer" in text or "in use" in text for text in texts)
-
-
-def must_run_again(pod: Pod) -> bool:
-    """A pod that ended for a reason that the user's command has nothing to do with."""
-    if pod.phase not in {"Failed", "Succeeded"}:
-        return False
-    if failed_at_guard(pod) or not pod.container.ever_started:
-        return pod.phase == "Failed"
-    if pod.restart_policy == "Always":
-        return True
-    return pod.restart_policy == "OnFailure" and pod.disrupted
-
-
-def outdated_provider(seen: Observed, parent: Parent, pod: Pod) -> bool:
-    """Until a root is made, the provider follows the template.
-
-    That is how a wrong image name heals.
-    """
-    if seen.root is not None or lost_data(seen) or parent.template is None:
-        return False
-    if seen.home and not seen.agent.connected:
-        return False
-    changed = pod.template_hash != digest(parent.template)
-    return changed or pod.image != parent.template.image
-
-
 def _is_admitted(seen: Observed, pod: Pod, role: Role) -> bool:
     root = seen.root
     if root is None:
         return role is Role.PROVIDER and pod.uid in seen.admitted
     if role is Role.PROVIDER:
-        return pod.uid == root.admitted_provider or pod.uid in seen.admitted
+        return pod.uid == root.admitted_provider
     return pod.uid in {root.admitted_consumer, root.holder}

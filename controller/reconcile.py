@@ -21,7 +21,7 @@ from controller.plan import plan
 from controller.queue import delay
 from controller.report import Report
 from controller.status import proven_running
-from controller.steps import CreatePod, RemoveFinalizer, ReplacePod, step_name
+from controller.steps import CreatePod, DeleteRoot, RemoveFinalizer, ReplacePod, step_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +140,8 @@ def worth_saying(step: Step, seen: Observed) -> Announcement | None:
     """What a person wants to hear about a step itself; pure."""
     if isinstance(step, ReplacePod):
         return Announcement("Normal", "PodReplaced", f"{step.role} pod replaced: {step.why}")
+    if isinstance(step, DeleteRoot) and step.why:
+        return Announcement("Normal", "OldRootDeleted", f"root {step.root} deleted: {step.why}")
     if isinstance(step, RemoveFinalizer) and seen.home and not seen.home_exists:
         note = f"node {seen.home} no longer exists: the root is considered gone with it"
         return Announcement("Warning", "RootGone", note)

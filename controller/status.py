@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controller import conditions
-from controller.conditions import Condition
+from controller.consumer import finished_record
 from controller.manifests import pod_name
-from controller.model import Role
+from controller.model import Condition, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ ERRORS = frozenset(
         "RootLost",
         "StartFailed",
         "CrashLoopBackOff",
+        "Failed",
+        "RuntimeClassUnsupported",
     }
 )
 IN_ORDER = ("Accepted", "NodeAssigned", "ImagePinned", "RootReady", "ConsumerReady")
@@ -53,8 +55,10 @@ def status(seen: Observed, parent: Parent, now: str) -> Body:
     old = parent.status
     consumer = seen.consumer
     ours = consumer is not None and not consumer.foreign
+    finished = finished_record(seen, parent)
     return {
         "phase": verdict.phase,
+        "instanceName": parent.name,
         "node": seen.home,
         "nodeName": seen.home,
         "providerPodName": pod_name(parent.name, Role.PROVIDER),
@@ -64,6 +68,7 @@ def status(seen: Observed, parent: Parent, now: str) -> Body:
         "imageDigest": root.image_digest if root else str(old.get("imageDigest") or ""),
         "message": verdict.message,
         "observedGeneration": parent.generation,
+        **({"finished": finished} if finished else {}),
         "conditions": [
             _dated(condition, old, parent.generation, now) for condition in (ready, *found.values())
         ],
@@ -115,7 +120,7 @@ def proven_running(seen: Observed, parent: Parent) -> bool:
 
 def is_passing(wanted: Mapping[str, Any]) -> bool:
     """A state between two: worth writing only when it lasts."""
-    return bool(wanted["phase"] == "Pending")
+    return bool(wanted["phase"] == "Pending" and "finished" not in wanted)
 
 
 def differs(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:

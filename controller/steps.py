@@ -37,6 +37,13 @@ class DeleteInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanInstance:
+    """Takes off the finalizer of an earlier implementation, which nobody else would."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreatePod:
     """POST of the provider or consumer pod."""
 
@@ -71,9 +78,10 @@ class AdmitPod:
 
 @dataclass(frozen=True, slots=True)
 class EnsureRoot:
-    """Makes the agent make and mount the root."""
+    """Makes the agent make and mount a root."""
 
     node: str
+    root: str
     image_id: str
 
 
@@ -82,13 +90,16 @@ class SyncRoot:
     """Makes what the stopped container wrote durable."""
 
     node: str
+    root: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoot:
-    """Removes root and data from a node."""
+    """Removes a root and its data from a node."""
 
     node: str
+    root: str
+    why: str = ""
 
 
 Step = (
@@ -96,6 +107,7 @@ Step = (
     | RemoveFinalizer
     | MirrorInstance
     | DeleteInstance
+    | CleanInstance
     | CreatePod
     | DeletePod
     | ReplacePod

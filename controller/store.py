@@ -10,7 +10,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from controller.model import Agent, AgentStatus, Key, Kind
+from controller.model import Agent, AgentStatus, Key, Kind, Place
+from controller.roots import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +53,7 @@ class Store:
         self._objects: dict[Kind, dict[Key, Body]] = {}
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._words: dict[str, AgentWord] = {}
-        self._roots: dict[str, set[str]] = {}
+        self._places: dict[str, set[Place]] = {}
         self.on_object: Callable[[Kind, Body], None] = lambda _kind, _body: None
         self.on_root: Callable[[str, Key], None] = lambda _node, _key: None
         self.on_agent: Callable[[str], None] = lambda _node: None
@@ -132,7 +133,7 @@ class Store:
         if word is None:
             return
         for uid in word.roots:
-            self._roots.get(uid, set()).discard(node)
+            self._displace(Place(node, uid))
         self.on_agent(node)
 
     def begin_snapshot(self, node: str, now: float) -> None:
@@ -176,7 +177,7 @@ class Store:
         word.unconfirmed.discard(root.uid)
         changed = word.roots.get(root.uid) != root
         word.roots[root.uid] = root
-        self._roots.setdefault(root.uid, set()).add(node)
+        self._places.setdefault(owner_of(root.uid), set()).add(Place(node, root.uid))
         if changed:
             self.on_root(node, Key(root.namespace, root.name))
 
@@ -184,16 +185,20 @@ class Store:
         """The root is not on this node any more."""
         word = self._words.get(node)
         root = word.roots.pop(uid, None) if word else None
-        nodes = self._roots.get(uid, set())
-        nodes.discard(node)
-        if not nodes:
-            self._roots.pop(uid, None)
+        self._displace(Place(node, uid))
         if root:
             self.on_root(node, Key(root.namespace, root.name))
 
-    def root_nodes(self, uid: str) -> frozenset[str]:
-        """The nodes whose agents name this root."""
-        return frozenset(self._roots.get(uid, ()))
+    def places(self, uid: str) -> frozenset[Place]:
+        """Where agents name a root of the StoppableContainer with this uid."""
+        return frozenset(self._places.get(uid, ()))
+
+    def _displace(self, place: Place) -> None:
+        owner = owner_of(place.root)
+        places = self._places.get(owner, set())
+        places.discard(place)
+        if not places:
+            self._places.pop(owner, None)
 
 
 def _slim(body: Body) -> Body:

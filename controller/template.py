@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 # The API server's own limit for an object is 1.5 MiB; a template beyond this could not be copied
 # into a pod.
 MAX_TEMPLATE_BYTES = 512 * 1024
+# What the short form has beside its container: fields of a PodSpec, of the same name and meaning.
+BESIDE_CONTAINER = (
+    "nodeSelector",
+    "tolerations",
+    "volumes",
+    "initContainers",
+    "affinity",
+    "serviceAccountName",
+    "imagePullSecrets",
+    "runtimeClassName",
+    "hostNetwork",
+    "dnsPolicy",
+)
 
 
 def normalise(spec: Mapping[str, Any]) -> Template:
@@ -58,14 +71,14 @@ def _pod_from_short_form(template: Mapping[str, Any]) -> dict[str, Any]:
     container = copy.deepcopy(dict(_mapping(template["container"], "spec.template.container")))
     container.setdefault("name", names.CONSUMER_CONTAINER)
     pod: dict[str, Any] = {"containers": [container]}
-    for beside in ("nodeSelector", "tolerations", "volumes"):
+    for beside in BESIDE_CONTAINER:
         if template.get(beside):
             pod[beside] = copy.deepcopy(template[beside])
     return pod
 
 
 def _pod_from_spec(template: Mapping[str, Any]) -> dict[str, Any]:
-    for beside in ("nodeSelector", "tolerations", "volumes"):
+    for beside in BESIDE_CONTAINER:
         if template.get(beside):
             raise InvalidSpec(
                 f"spec.template.{beside} belongs to the short form: "

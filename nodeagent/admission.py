@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nodeagent import oci
-from nodeagent.errors import Refused
+from nodeagent.errors import AgentError, Refused
 from nodeagent.model import Holder, Role
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nodeagent.store import Store
 
 _SPEC_LIMIT = 8 * 1024 * 1024
+_SHIM = "io.containerd.runc.v2"
 
 
 class Gatekeeper:
@@ -44,6 +45,7 @@ class Gatekeeper:
         """Refuse a consumer early when its root cannot take it; the pod's status shows why."""
         admission = self._admission(event)
         if admission is not None and admission.role is Role.CONSUMER:
+            self._check_runtime_class(event)
             self._free_root(admission, event)
 
     def post_create_container(self, event: ContainerEvent) -> None:
@@ -51,11 +53,12 @@ class Gatekeeper:
         admission = self._admission(event)
         if admission is None:
             return
-        raw = self._runtime.spec(event.container_id)
-        spec = parse_spec(raw)
+        stored = self._runtime.stored(event.container_id)
+        spec = parse_spec(stored.spec)
         if admission.role is Role.PROVIDER:
             new = oci.holding(spec, gate=str(self._gate))
         else:
+            check_runtime(stored.runtime)
             root = self._free_root(admission, event)
             if root.record is None:
                 message = f"root {root.uid} has no record"
@@ -89,6 +92,16 @@ class Gatekeeper:
         namespace = self._holders.namespace_of(process)
         self._holders.hold(root.uid, Holder(event.pod_uid, event.pid, now, namespace))
 
+    def _check_runtime_class(self, event: ContainerEvent) -> None:
+        """Ask which runtime a class stands for; the default one costs no look-up."""
+        if not event.runtime_handler:
+            return
+        try:
+            runtime = self._runtime.stored(event.sandbox_id).runtime
+        except AgentError:
+            return  # a sandbox that is no container: the container's own record is seen next
+        check_runtime(runtime)
+
     def _admission(self, event: ContainerEvent) -> Admission | None:
         found = self._store.admission(event.pod_uid)
         if found is None or found.container != event.container_name:
@@ -113,6 +126,16 @@ class Gatekeeper:
             )
             raise Refused(message)
         return self._store.get(root.uid)
+
+
+def check_runtime(name: str) -> None:
+    """Refuse a runtime that does not build its containers from root.path on the node.
+
+    crun and others of runc's kind have runc's shim; Kata's and gVisor's shims have their own.
+    """
+    if name and name != _SHIM:
+        message = f"RuntimeClassUnsupported: {name} does not build containers on a root of the node"
+        raise Refused(message)
 
 
 def parse_spec(raw: bytes) -> oci.Spec:

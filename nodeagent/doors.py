@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nodeagent.model import Image, Mount, Process, RuntimeVersion
+    from nodeagent.model import Image, Mount, Process, RuntimeVersion, Stored
 
 
 class Kernel(Protocol):
@@ -102,8 +102,8 @@ class Runtime(Protocol):
         """Let the layers go; fine when they are not pinned."""
         ...
 
-    def spec(self, container_id: str) -> bytes:
-        """Read the stored OCI spec of a container."""
+    def stored(self, container_id: str) -> Stored:
+        """Read what is stored of a container."""
         ...
 
     def replace_spec(self, container_id: str, spec: bytes) -> None:

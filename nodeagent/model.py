@@ -124,6 +124,16 @@ class ContainerEvent:
     container_id: str
     container_name: str
     pid: int
+    sandbox_id: str = ""
+    runtime_handler: str = ""  # what the pod's runtimeClassName stands for; empty: the default
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A container as the runtime keeps it: its OCI spec, and which runtime will build it."""
+
+    spec: bytes
+    runtime: str
 
 
 @dataclass(frozen=True, slots=True)

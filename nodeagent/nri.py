@@ -281,5 +281,12 @@ _EVENTS = sum(
 
 def _event(pod: nri_pb2.PodSandbox, container: nri_pb2.Container) -> ContainerEvent:
     return ContainerEvent(
-        pod.uid, pod.namespace, pod.name, container.id, container.name, container.pid
+        pod.uid,
+        pod.namespace,
+        pod.name,
+        container.id,
+        container.name,
+        container.pid,
+        sandbox_id=pod.id,
+        runtime_handler=pod.runtime_handler,
     )

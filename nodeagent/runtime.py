@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from nodeagent.errors import AgentError, Impossible, NotThereYet
-from nodeagent.model import Image, RuntimeVersion
+from nodeagent.model import Image, RuntimeVersion, Stored
 from proto.vendor import containers_pb2, cri_pb2, leases_pb2, mount_pb2, snapshots_pb2
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _SLOW = 20.0  # seconds, calls that may wait for disks
 _QUICK = 0.9  # seconds; two of these must fit into the 2 s that NRI gives a plugin
 _MAX_MESSAGE = 16 * 1024 * 1024
 _MAX_LAYERS = 500
+_MAX_NAME = 200
 
 
 class Containerd:
@@ -165,8 +166,8 @@ class Containerd:
         except grpc.RpcError as error:
             raise _translated(f"unpin the layers of {uid}", error) from error
 
-    def spec(self, container_id: str) -> bytes:
-        """Read the stored OCI spec of a container."""
+    def stored(self, container_id: str) -> Stored:
+        """Read what is stored of a container, or of a sandbox."""
         try:
             answer = self._call(
                 "/containerd.services.containers.v1.Containers/Get",
@@ -176,7 +177,7 @@ class Containerd:
             )
         except grpc.RpcError as error:
             raise _translated(f"read the spec of container {container_id}", error) from error
-        return answer.container.spec.value
+        return Stored(answer.container.spec.value, answer.container.runtime.name[:_MAX_NAME])
 
     def replace_spec(self, container_id: str, spec: bytes) -> None:
         """Store another OCI spec for a container that was not started yet, in one update."""

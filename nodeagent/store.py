@@ -112,8 +112,11 @@ class Store:
     def _index(self, old: Root, new: Root) -> None:
         for role in Role:
             before, after = getattr(old, role.value), getattr(new, role.value)
-            if before is not None and before != after:
-                self._pods.pop(before.pod_uid, None)
+            if before == after:
+                continue
+            # A pod may have been admitted to another root since.
+            if before is not None and self._pods.get(before.pod_uid) == before:
+                del self._pods[before.pod_uid]
             if after is not None:
                 self._pods[after.pod_uid] = after
         if old.device is not None and old.device != new.device:

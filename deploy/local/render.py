@@ -21,6 +21,7 @@ from deploy.local.paths import (
 # As the node sees them.
 NODE_CONFIG = PurePosixPath("/etc/kubernetes")
 SANDBOX_IMAGE = "localhost/pause:1"
+OTHER_RUNTIME = "io.containerd.other.v2"
 CNI_PLUGINS = "/usr/lib/cni"
 _CAP_SYS_RESOURCE = 24
 _EVICTION_SIGNALS = (
@@ -100,7 +101,11 @@ def kubelet(node: Node, machine: Machine) -> str:
 
 
 def containerd(machine: Machine) -> str:
-    """NRI is on by default; it is written out so that a test can turn it off."""
+    """NRI is on by default; it is written out so that a test can turn it off.
+
+    The two more handlers are for tests of runtime classes: one that calls itself by another name,
+    as Kata's does, and one of the usual kind.
+    """
     restrict = str(not machine.may_lower_oom_score).lower()
     return f"""\
 version = 3
@@ -110,6 +115,13 @@ sandbox = '{SANDBOX_IMAGE}'
 
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = {restrict}
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.other]
+runtime_type = '{OTHER_RUNTIME}'
+runtime_path = '/run/node/containerd/containerd-shim-runc-v2'
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.like]
+runtime_type = 'io.containerd.runc.v2'
 
 [plugins.'io.containerd.cri.v1.runtime'.cni]
 bin_dirs = ['{CNI_PLUGINS}']

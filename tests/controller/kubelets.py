@@ -23,6 +23,7 @@ class Kubelets:
         self.kube, self.agents = kube, agents
         self.dead: set[str] = set()
         self.bad_images: set[str] = set()
+        self.never_ready: set[str] = set()
 
     def turn(self) -> bool:
         """One turn of everything that is not the controller; says whether anything moved."""
@@ -85,7 +86,8 @@ class Kubelets:
         if refusal:
             waiting = {"reason": "RunContainerError", "message": refusal}
             return self._set_container(pod, {"waiting": waiting}, "Pending", ready=False)
-        return self._set_container(pod, {"running": {}}, "Running", ready=True)
+        ready = image not in self.never_ready
+        return self._set_container(pod, {"running": {}}, "Running", ready=ready)
 
     def _set_container(self, pod: Body, state: Body, phase: str, *, ready: bool) -> bool:
         container = pod["spec"]["containers"][0]

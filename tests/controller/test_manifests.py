@@ -14,11 +14,13 @@ import yaml
 
 from controller import manifests
 from controller.errors import InvalidSpec
+from controller.model import Root
 from controller.observe import read_parent
 from controller.template import normalise
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-CASES = ["short-form", "placed", "pod-spec"]
+CASES = ["short-form", "placed", "pod-spec", "grouped"]
+KEPT = Root("sc-uid-r1", image="kept:1")
 
 
 def made(case: str) -> list[Any]:
@@ -29,7 +31,7 @@ def made(case: str) -> list[Any]:
         manifests.instance(parent, "n1", "sci-uid"),
         manifests.provider(parent, parent.template, "sci-uid", "", ""),
         manifests.provider(parent, parent.template, "sci-uid", "n1", "kept:1"),
-        manifests.consumer(parent, parent.template, "sci-uid", "n1", "kept:1"),
+        manifests.consumer(parent, parent.template, "sci-uid", "n1", KEPT),
     ]
 
 
@@ -50,7 +52,7 @@ def test_building_does_not_change_what_the_user_wrote(case: str) -> None:
     parent = read_parent(body)
     assert parent.template is not None
 
-    manifests.consumer(parent, parent.template, "sci-uid", "n1", "kept:1")
+    manifests.consumer(parent, parent.template, "sci-uid", "n1", KEPT)
     manifests.provider(parent, parent.template, "sci-uid", "n1", "kept:1")
 
     assert body == yaml.safe_load(path.read_text())

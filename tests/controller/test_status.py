@@ -55,6 +55,9 @@ WAS_STOPPED = parent(running=False, status={"phase": "Stopped"})
 PULLS = pod(container=waiting("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: no'))
 BROKEN = replace(ROOT, mounted=False, problem_reason="LayersMissing", problem_message="gone")
 NOT_SUPPORTED = Agent("n1", True, AgentStatus(False, "RuntimeUnsupported", "crio"))
+ENDED = ContainerState(ended_reason="Completed", exit_code=0, ever_started=True)
+COMPLETED = ("Pending", "Completed")
+KATA = waiting("CreateContainerError", "RuntimeClassUnsupported: io.containerd.kata.v2 does not")
 GUARD = waiting("RunContainerError", 'exec: "/.stoppablecontainer/required"')
 
 TABLE: list[tuple[str, dict[str, Any], str, str]] = [
@@ -86,6 +89,46 @@ TABLE: list[tuple[str, dict[str, Any], str, str]] = [
         "StartFailed",
     ),
     ("foreign", {"consumer": pod(ours=False)}, "Error", "NameTaken"),
+    ("foreign, ends", {"consumer": pod(ours=False, deleting=True)}, "Pending", "Stopping"),
+    ("made by another", {"consumer": pod(ours=False, legacy=True)}, "Error", "NameTaken"),
+    ("runtime class", {"consumer": pod(container=KATA)}, "Error", "RuntimeClassUnsupported"),
+    (
+        "gated",
+        {"consumer": pod(container=ContainerState(), gated=True)},
+        "Pending",
+        "SchedulingGated",
+    ),
+    (
+        "init container",
+        {"consumer": pod(container=waiting("PodInitializing"), trouble="init container a: no")},
+        "Error",
+        "StartFailed",
+    ),
+    ("ended well", {"consumer": pod(container=ENDED, restart_policy="Never")}, *COMPLETED),
+    (
+        "ended well on failure",
+        {"consumer": pod(container=ENDED, restart_policy="OnFailure")},
+        *COMPLETED,
+    ),
+    ("ended, and starts again", {"consumer": pod(container=ENDED)}, "Pending", "Starting"),
+    (
+        "ended badly beside a sidecar",
+        {"consumer": pod(container=replace(ENDED, exit_code=3), restart_policy="Never")},
+        "Error",
+        "Failed",
+    ),
+    (
+        "its time was over",
+        {"consumer": pod(container=ENDED, phase="Failed", reason="DeadlineExceeded")},
+        "Error",
+        "Failed",
+    ),
+    (
+        "evicted",
+        {"consumer": pod(container=ENDED, phase="Failed", reason="Evicted", disrupted=True)},
+        "Pending",
+        "Starting",
+    ),
     (
         "does not fit",
         {"consumer": pod(container=ContainerState(), unschedulable="cpu")},
@@ -149,6 +192,7 @@ TABLE: list[tuple[str, dict[str, Any], str, str]] = [
 )
 def test_phase_and_reason(facts: dict[str, Any], phase: str, reason: str) -> None:
     seen = replace(BASE, **facts)
+    seen = replace(seen, roots=(seen.root,) if seen.root else ())
     assert seen.parent is not None
 
     found = status(seen, seen.parent, "T1")

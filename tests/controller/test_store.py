@@ -83,13 +83,13 @@ def test_a_new_snapshot_drops_the_roots_that_it_does_not_name() -> None:
     store.end_snapshot("n1")
     store.agent_silent("n1", 5)
 
-    assert store.root_nodes("r1") == {"n1"}
+    assert store.places("r1") == {("n1", "r1")}
     store.begin_snapshot("n1", 6)
     store.put_root("n1", Root("r2"))
     store.end_snapshot("n1")
 
-    assert store.root_nodes("r1") == set()
-    assert store.root_nodes("r2") == {"n1"}
+    assert store.places("r1") == set()
+    assert store.places("r2") == {("n1", "r2")}
 
 
 def test_a_silent_agent_is_not_connected_and_its_last_word_is_kept() -> None:

@@ -26,7 +26,7 @@ def ended(exit_code: int) -> dict[str, Any]:
     return {"status": {"phase": phase, "containerStatuses": [entry]}}
 
 
-@pytest.mark.parametrize(("code", "reason"), [(0, "Completed"), (3, "StartFailed")])
+@pytest.mark.parametrize(("code", "reason"), [(0, "Completed"), (3, "Failed")])
 async def test_a_command_that_ended_is_not_run_again_behind_the_users_back(
     code: int, reason: str
 ) -> None:

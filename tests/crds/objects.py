@@ -41,6 +41,9 @@ def at(path: str) -> list[Object]:
     return [{"name": "data", "mountPath": path}]
 
 
+WITHOUT_RUNNING = of({"container": NGINX})
+del WITHOUT_RUNNING["spec"]["running"]
+
 GOOD: dict[str, Object] = {
     "quick-example": of({"container": NGINX}),
     "instance": instance({"container": NGINX}),
@@ -97,14 +100,25 @@ GOOD: dict[str, Object] = {
         }
     ),
     "long-name": of({"container": NGINX}, name="a" * 63),
+    "policies": of({"container": NGINX}, updatePolicy="Restart", imageChangePolicy="Reset"),
+    "short-form-of-before": of(
+        {
+            "metadata": {"labels": {"app": "web"}, "name": "web", "creationTimestamp": None},
+            "container": {**NGINX, "workingDir": "/srv"},
+            "initContainers": [{"name": "first", "image": "busybox"}],
+            "affinity": {"nodeAffinity": {}},
+            "serviceAccountName": "web",
+            "imagePullSecrets": [{"name": "registry"}],
+            "runtimeClassName": "crun",
+            "hostNetwork": True,
+            "dnsPolicy": "ClusterFirstWithHostNet",
+        }
+    ),
+    "stopped-when-nothing-is-said": WITHOUT_RUNNING,
 }
-
-WITHOUT_RUNNING = of({"container": NGINX})
-del WITHOUT_RUNNING["spec"]["running"]
 
 # Refused by the schema: kubectl and the API server name the field.
 BAD_SHAPE: dict[str, tuple[Object, str]] = {
-    "no-running": (WITHOUT_RUNNING, "spec.running: Required value"),
     "no-image": (
         of({"container": {"command": ["sh"]}}),
         "spec.template.container.image: Required value",
@@ -132,6 +146,7 @@ BAD_SHAPE: dict[str, tuple[Object, str]] = {
         of_container(resources={"limits": {"memory": "1Gb"}}),
         "spec.template.container.resources.limits.memory",
     ),
+    "no-such-policy": (of({"container": NGINX}, updatePolicy="Never"), "spec.updatePolicy"),
     "text-for-a-number": (
         of_container(ports=[{"containerPort": "http"}]),
         "spec.template.container.ports[0].containerPort",
@@ -152,11 +167,11 @@ BAD_RULE: dict[str, tuple[Object, str]] = {
     ),
     "node-selector-beside-spec": (
         of({"spec": {"containers": [{"name": "a", **NGINX}]}, "nodeSelector": {"a": "b"}}),
-        "stand beside container only: move them into spec",
+        "beside container only: move them into spec",
     ),
     "volumes-beside-spec": (
         of({"spec": {"containers": [{"name": "a", **NGINX}]}, "volumes": []}),
-        "stand beside container only: move them into spec",
+        "beside container only: move them into spec",
     ),
     "name-of-64": (of({"container": NGINX}, name="a" * 64), "metadata.name: at most 63 characters"),
     "no-container": (of({"spec": {"containers": []}}), "at least one container is needed"),

@@ -18,7 +18,8 @@ def strict(schema: Any) -> Any:
         return [strict(value) for value in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {"additionalProperties": False} if "properties" in schema else {}
+    is_open = schema.get("x-kubernetes-preserve-unknown-fields", False)
+    closed = {"additionalProperties": False} if "properties" in schema and not is_open else {}
     kept = {key: value for key, value in schema.items() if key != "x-kubernetes-validations"}
     if isinstance(kept.get("properties"), dict):
         kept["properties"] = {name: strict(value) for name, value in kept["properties"].items()}

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nodeagent.errors import Impossible, NotThereYet
-from nodeagent.model import GUARD, Image, RuntimeVersion
+from nodeagent.model import GUARD, Image, RuntimeVersion, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ class FakeRuntime:
         self.layers: dict[str, tuple[Path, ...]] = {}
         self.pins: dict[str, str] = {}
         self.specs: dict[str, bytes] = {}
+        self.runtimes: dict[str, str] = {}
         self.who = RuntimeVersion("containerd", "2.3.7")
         self.away = False
 
@@ -47,7 +48,7 @@ class FakeRuntime:
         spec = {"process": process, "root": {"path": "rootfs"}, "mounts": [], **more}
         self.specs[container_id] = json.dumps(spec).encode()
 
-    def stored(self, container_id: str) -> dict[str, Any]:
+    def stored_spec(self, container_id: str) -> dict[str, Any]:
         """Read a stored spec back."""
         spec: dict[str, Any] = json.loads(self.specs[container_id])
         return spec
@@ -75,9 +76,11 @@ class FakeRuntime:
         self._answer()
         self.pins.pop(uid, None)
 
-    def spec(self, container_id: str) -> bytes:
+    def stored(self, container_id: str) -> Stored:
         self._answer()
-        return self.specs[container_id]
+        return Stored(
+            self.specs[container_id], self.runtimes.get(container_id, "io.containerd.runc.v2")
+        )
 
     def replace_spec(self, container_id: str, spec: bytes) -> None:
         self._answer()

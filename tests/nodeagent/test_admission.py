@@ -25,7 +25,7 @@ def all_moments(world: World, of: ContainerEvent) -> None:
 
 def test_an_admitted_consumer_gets_the_root_and_is_its_holder(world: World) -> None:
     world.running(pid=500)
-    spec = world.runtime.stored("c1")
+    spec = world.runtime.stored_spec("c1")
     assert spec["root"]["path"] == str(world.paths.rootfs(UID))
     assert spec["process"]["args"] == ["sleep", "9"]
     root = world.store.get(UID)
@@ -42,7 +42,7 @@ def test_the_image_s_command_is_used_when_the_template_has_none(world: World) ->
     world.agent.admit(admission(init=True, entrypoint_from_image=True, cmd_from_image=True))
     world.runtime.create("c1", [GUARD])
     world.gatekeeper.post_create_container(event())
-    args = world.runtime.stored("c1")["process"]["args"]
+    args = world.runtime.stored_spec("c1")["process"]["args"]
     assert args == [GATE_IN_CONTAINER, "init", "--", "/entry", "serve"]
 
 
@@ -51,7 +51,7 @@ def test_a_provider_holds_its_image_and_no_root(world: World) -> None:
     world.runtime.create("c1", [GUARD, "hold"])
     world.kernel.spawn(400, device=55)
     all_moments(world, event("prov", 400, Role.PROVIDER))
-    spec = world.runtime.stored("c1")
+    spec = world.runtime.stored_spec("c1")
     assert spec["process"]["args"] == [GATE_IN_CONTAINER, "hold"]
     assert spec["root"]["path"] == "rootfs"
 
@@ -91,7 +91,40 @@ def test_a_root_that_is_not_mounted_is_refused_at_every_moment(world: World) -> 
     ):
         with pytest.raises(Refused, match="not mounted"):
             moment(later)
-    assert world.runtime.stored("c2")["process"]["args"][0] == GUARD
+    assert world.runtime.stored_spec("c2")["process"]["args"][0] == GUARD
+
+
+def test_a_runtime_that_has_roots_of_its_own_is_refused_before_anything_is_made(
+    world: World,
+) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    for container in ("c1", "sandbox"):
+        world.runtime.create(container)
+        world.runtime.runtimes[container] = "io.containerd.kata.v2"
+    kata = replace(event(), sandbox_id="sandbox", runtime_handler="kata")
+    for moment in (world.gatekeeper.create_container, world.gatekeeper.post_create_container):
+        with pytest.raises(Refused, match="RuntimeClassUnsupported"):
+            moment(kata)
+    assert world.runtime.stored_spec("c1")["process"]["args"][0] == GUARD
+
+
+def test_a_runtime_class_of_runc_s_kind_gets_the_root(world: World) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    world.runtime.create("c1")
+    world.runtime.create("sandbox")
+    crun = replace(event(), sandbox_id="sandbox", runtime_handler="crun")
+    world.gatekeeper.create_container(crun)
+    world.gatekeeper.post_create_container(crun)
+    assert world.runtime.stored_spec("c1")["root"]["path"] == str(world.paths.rootfs(UID))
+
+
+def test_the_default_runtime_class_costs_no_look_up(world: World) -> None:
+    world.ensured()
+    world.agent.admit(admission())
+    world.runtime.away = True
+    world.gatekeeper.create_container(event())
 
 
 def test_a_held_root_is_refused_at_every_moment(world: World) -> None:

@@ -31,6 +31,20 @@ def test_ensure_makes_a_mounted_and_pinned_root(world: World) -> None:
     assert [m.source for m in world.kernel.table] == [source_of(UID)]
 
 
+def test_a_pod_that_moved_to_another_root_is_not_forgotten_with_the_old_one(world: World) -> None:
+    world.ensured()
+    later = f"{UID}-r1"
+    world.agent.ensure(wanted(later), "img")
+    provider = admission("prov", Role.PROVIDER)
+    world.agent.admit(provider)
+    world.agent.admit(replace(provider, root_uid=later))
+    world.agent.delete(UID)
+    assert world.store.admission("prov") == replace(provider, root_uid=later)
+    world.restart()
+    assert world.store.admission("prov") == replace(provider, root_uid=later)
+    assert [root.uid for root in world.store.roots()] == [later]
+
+
 def test_ensure_twice_changes_nothing(world: World) -> None:
     world.ensured()
     before = list(world.kernel.table)

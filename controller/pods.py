@@ -1,0 +1,148 @@
+"""A pod's JSON as facts: whose it is, how its first container is, what is in its way; pure.
+
+`observe` calls it with what the store has; nothing else reads pods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controller import names
+from controller.model import SCI, ContainerState, Pod
+from controller.roots import owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controller.model import Body, Instance, Parent
+
+PULL_FAILURES = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+START_FAILURES = frozenset(
+    {
+        "CreateContainerError",
+        "CreateContainerConfigError",
+        "RunContainerError",
+        "StartError",
+        "PostStartHookError",
+    }
+)
+CRASH_LOOP = "CrashLoopBackOff"
+FAILURES = PULL_FAILURES | START_FAILURES | {CRASH_LOOP}
+
+
+def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
+    """A pod of one of our two names; whose it is, is decided by its owner's uid."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    owner = controller_of(metadata)
+    of_instance = (
+        owner.get("kind") == SCI.kind
+        and owner.get("apiVersion") == names.API_VERSION
+        and owner.get("name") == parent.name
+    )
+    root = str(annotations.get(names.ROOT_ANNOTATION) or "")
+    of_parent = bool(root) and owner_of(root) == parent.uid
+    owned = of_instance and instance is not None and instance.ours and owner["uid"] == instance.uid
+    managed = (metadata.get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.MANAGED_BY
+    found = {item.get("type"): item for item in status.get("conditions") or []}
+    scheduled = found.get("PodScheduled") or {}
+    first = spec["containers"][0]
+    return Pod(
+        name=str(metadata["name"]),
+        uid=str(metadata["uid"]),
+        ours=owned and of_parent,
+        left=of_instance and managed and of_parent and not owned,
+        deleting="deletionTimestamp" in metadata,
+        node=str(spec.get("nodeName") or ""),
+        phase=str(status.get("phase") or "Pending"),
+        reason=str(status.get("reason") or ""),
+        message=str(status.get("message") or ""),
+        ready=(found.get("Ready") or {}).get("status") == "True",
+        disrupted=(found.get("DisruptionTarget") or {}).get("status") == "True"
+        or status.get("reason") == "Evicted",
+        unschedulable=_unschedulable(scheduled),
+        restart_policy=_restart_policy(spec, first),
+        image=str(first.get("image") or ""),
+        template_hash=str(annotations.get(names.TEMPLATE_HASH_ANNOTATION) or ""),
+        container=read_container(status, str(first.get("name"))),
+        root=root if of_parent else "",
+        gated=scheduled.get("reason") == "SchedulingGated",
+        legacy=owned and not of_parent,
+        trouble=_trouble(status, str(first.get("name"))),
+    )
+
+
+def read_container(status: Mapping[str, Any], name: str) -> ContainerState:
+    """Kubelet's word about one container."""
+    entries = status.get("containerStatuses") or []
+    entry: Mapping[str, Any] = next((item for item in entries if item.get("name") == name), {})
+    state, last = entry.get("state") or {}, entry.get("lastState") or {}
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    before = last.get("terminated") or {}
+    code = ended.get("exitCode")
+    return ContainerState(
+        running="running" in state,
+        waiting_reason=str(waiting.get("reason") or ""),
+        waiting_message=str(waiting.get("message") or ""),
+        ended_reason=str(ended.get("reason") or ""),
+        ended_message=str(ended.get("message") or ""),
+        exit_code=int(code) if code is not None else None,
+        last_message=_last_words(before),
+        image_id=str(entry.get("imageID") or ""),
+        ever_started=bool("running" in state or ended or before),
+    )
+
+
+def controller_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The owner that controls an object, or an empty one."""
+    owners = metadata.get("ownerReferences") or []
+    return next((dict(owner) for owner in owners if owner.get("controller")), {})
+
+
+def _last_words(ended: Mapping[str, Any]) -> str:
+    """How the last run ended: its message, and why and with which code."""
+    if not ended:
+        return ""
+    why = f"{ended.get('reason') or 'ended'}, exit code {ended.get('exitCode')}"
+    message = str(ended.get("message") or "").strip()
+    return f"{message} ({why})" if message else why
+
+
+def _restart_policy(spec: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """The container's own policy goes before the pod's (KEP-5307)."""
+    return str(first.get("restartPolicy") or spec.get("restartPolicy") or "Always")
+
+
+def _unschedulable(condition: Mapping[str, Any]) -> str:
+    """The scheduler's words, when it found no place."""
+    if condition.get("status") != "False" or condition.get("reason") != "Unschedulable":
+        return ""
+    return str(condition.get("message") or "")
+
+
+def _trouble(status: Mapping[str, Any], first: str) -> str:
+    """What keeps an init container or another container of the pod from running."""
+    groups = (
+        ("init container", status.get("initContainerStatuses") or []),
+        ("container", status.get("containerStatuses") or []),
+    )
+    for what, entries in groups:
+        for entry in entries:
+            waiting = (entry.get("state") or {}).get("waiting") or {}
+            reason, name = waiting.get("reason"), entry.get("name")
+            if reason not in FAILURES or (what == "container" and name == first):
+                continue
+            last = _last_words((entry.get("lastState") or {}).get("terminated") or {})
+            words = last if reason == CRASH_LOOP and last else waiting.get("message") or ""
+            return f"{what} {name}: {reason}: {words}"
+    return ""

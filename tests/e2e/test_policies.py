@@ -1,0 +1,137 @@
+"""A changed template on the real cluster: when it applies, and what another image does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.cluster import STATE_DIR, condition, eventually
+from tests.e2e.stoppable import HOLD, manifest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Make
+    from tests.e2e.stoppable import Stoppable
+
+OTHER = "localhost/test/volume:1"  # busybox and a folder /data with a file of its own
+
+
+def patch(app: Stoppable, **spec: Any) -> None:
+    body = json.dumps({"spec": spec})
+    app.cluster.kubectl("-n", app.namespace, "patch", "stc", app.name, "--type=merge", "-p", body)
+
+
+def image(name: str) -> dict[str, Any]:
+    return {"container": {"image": name}}
+
+
+def pod_uid(app: Stoppable) -> str:
+    return str((app.consumer() or {"metadata": {"uid": ""}})["metadata"]["uid"])
+
+
+def test_a_changed_template_waits_for_the_next_start_and_is_mirrored_at_once(
+    make: Make, namespace: str
+) -> None:
+    app = make(manifest("waits", namespace, command=HOLD))
+    app.wait_ready()
+    before = pod_uid(app)
+    patch(app, template={"container": {"env": [{"name": "NEW", "value": "yes"}]}})
+    app.wait_condition("UpdatePending", "True", "TemplateChanged")
+    instance = app.instance()
+    assert instance
+    assert instance["spec"]["template"] == app.get()["spec"]["template"]
+    assert pod_uid(app) == before
+    app.stop()
+    app.start()
+    assert app.sh("echo $NEW").strip() == "yes"
+    app.wait_condition("UpdatePending", "False", "UpToDate")
+
+
+def test_policy_restart_applies_it_at_once_and_keeps_the_data(make: Make, namespace: str) -> None:
+    wanted = manifest("restarts", namespace, command=HOLD)
+    wanted["spec"]["updatePolicy"] = "Restart"
+    app = make(wanted)
+    app.wait_ready()
+    digest, before = app.write_marker(), pod_uid(app)
+    patch(app, template={"container": {"env": [{"name": "NEW", "value": "yes"}]}})
+    eventually(lambda: pod_uid(app) not in ("", before), what="a new pod", explain=app.explain)
+    app.wait_ready()
+    assert app.sh("echo $NEW").strip() == "yes"
+    app.assert_marker(digest)
+    app.assert_on_kept_root()
+
+
+def test_a_changed_image_keeps_the_root_and_says_both_digests(make: Make, namespace: str) -> None:
+    app = make(manifest("keeps", namespace, command=HOLD))
+    app.wait_ready()
+    digest = app.write_marker()
+    patch(app, template=image(OTHER))
+    seen = app.wait_condition("UpdatePending", "True", "ImageChanged")
+    assert app.get()["status"]["imageDigest"] in seen["message"]
+    assert OTHER in seen["message"]
+    app.stop()
+    app.start()
+    app.assert_marker(digest)
+    assert "data" not in app.exec("ls", "/")
+
+
+def test_policy_reset_makes_a_new_root_and_drops_the_old_one_when_it_has_started(
+    make: Make, namespace: str
+) -> None:
+    wanted = manifest("resets", namespace, command=HOLD)
+    wanted["spec"]["imageChangePolicy"] = "Reset"
+    app = make(wanted)
+    app.wait_ready()
+    app.write_marker()
+    patch(app, template=image(OTHER))
+    app.wait_condition("UpdatePending", "True", "ImageReset")
+    assert "marker" in app.exec("ls", "/")  # what runs, runs on
+    app.stop()
+    roots = f"ls {STATE_DIR}/roots | grep {app.uid} || true"
+    assert app.cluster.node_exec(app.node, roots).split() == [app.uid]
+    app.start()
+    listed = app.exec("ls", "/").split()
+    assert "data" in listed
+    assert "marker" not in listed
+    inside = app.sh("stat -c %d /").strip()
+    host = app.cluster.node_exec(app.node, f"stat -c %d {app.get()['status']['hostPath']}/")
+    assert inside == host.strip()
+    eventually(
+        lambda: app.cluster.node_exec(app.node, roots).split() == [f"{app.uid}-r1"],
+        what="the old root is gone",
+        explain=app.explain,
+    )
+    digest = app.write_marker()
+    app.stop()
+    app.start()
+    app.assert_marker(digest)
+    node, uid = app.node, app.uid
+    app.cluster.kubectl("-n", namespace, "delete", "stc", app.name, "--timeout=60s")
+    assert app.cluster.node_exec(node, f"find {STATE_DIR} -name '{uid}*'") == ""
+
+
+def test_reset_to_an_image_that_is_not_there_costs_nothing(make: Make, namespace: str) -> None:
+    wanted = manifest("stays", namespace, command=HOLD)
+    wanted["spec"]["imageChangePolicy"] = "Reset"
+    app = make(wanted)
+    app.wait_ready()
+    digest = app.write_marker()
+    app.stop()
+    patch(app, template=image("localhost/test/nothing:1"))
+    app.set_running(True)
+    app.wait_condition("ImagePinned", "False", "ImagePullFailed")
+    assert app.phase() == "Error"
+    patch(app, template=image("busybox:1"))
+    app.wait_ready()
+    app.assert_marker(digest)
+
+
+def test_a_container_that_does_not_come_up_takes_the_mended_template_at_once(
+    make: Make, namespace: str
+) -> None:
+    app = make(manifest("mended", namespace, command=["/no/such/program"]))
+    app.wait_condition("ConsumerReady", "False", "StartFailed")
+    assert app.phase() == "Error"
+    assert "/no/such/program" in condition(app.get(), "ConsumerReady")["message"]
+    patch(app, template={"container": {"command": HOLD}})
+    app.wait_ready()
+    app.assert_on_kept_root()
