@@ -151,6 +151,11 @@ class Stoppable:
         assert self.consumer() is None
         assert self.provider() is not None
 
+    def runs(self) -> int:
+        """The lines of /runs in the kept root, read on the node: nothing needs to run."""
+        runs = f"{self.get()['status']['hostPath']}/runs"
+        return int(self.cluster.node_exec(self.node, f"cat {runs} 2>/dev/null | wc -l"))
+
     def exec(self, *command: str, stdin: str | bytes | None = None) -> str:
         """Plain `kubectl exec`."""
         flags = ["-i"] if stdin is not None else []
