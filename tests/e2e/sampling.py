@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from kubernetes import client
@@ -38,7 +39,7 @@ class Sample(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What the status said, somewhere between two moments."""
+    """What the status said, somewhere between two moments; empty when it was behind the spec."""
 
     begin: float
     end: float
@@ -87,23 +88,22 @@ class Sampling:
         while not self._ended.is_set():
             begin = now()
             found: Any = self._api.get_namespaced_custom_object(*self._object)
-            self._claims.append(Claim(begin, now(), str(found["status"]["phase"])))
+            status = found["status"]
+            current = status["observedGeneration"] == found["metadata"]["generation"]
+            self._claims.append(Claim(begin, now(), status["phase"] if current else ""))
             time.sleep(0.02)  # the rate of looking, not a wait for something
 
-    def during(self, phase: str, begin: float, end: float) -> list[Sample]:
+    def during(self, phase: str) -> list[Sample]:
         """The samples taken while the status showed this phase without a break."""
         spans: list[tuple[float, float]] = []
-        open_since: float | None = None
-        for claim in self._claims:
-            if claim.phase != phase:
-                open_since = None
-            elif open_since is None:
-                open_since = claim.end
-            else:
-                spans.append((open_since, claim.begin))
+        for before, after in pairwise(self._claims):
+            if before.phase == after.phase == phase:
+                if spans and spans[-1][1] == before.begin:
+                    spans[-1] = (spans[-1][0], after.begin)
+                else:
+                    spans.append((before.end, after.begin))
         return [
             sample
             for sample in self._samples
-            if sample.begin >= begin and sample.end <= end
             if any(since <= sample.begin and sample.end <= until for since, until in spans)
         ]

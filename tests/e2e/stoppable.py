@@ -153,8 +153,11 @@ class Stoppable:
 
     def runs(self) -> int:
         """The lines of /runs in the kept root, read on the node: nothing needs to run."""
-        runs = f"{self.get()['status']['hostPath']}/runs"
-        return int(self.cluster.node_exec(self.node, f"cat {runs} 2>/dev/null | wc -l"))
+        status = self.get().get("status", {})
+        if not status.get("hostPath"):
+            return 0
+        runs = f"cat {status['hostPath']}/runs 2>/dev/null | wc -l"
+        return int(self.cluster.node_exec(status["node"], runs))
 
     def exec(self, *command: str, stdin: str | bytes | None = None) -> str:
         """Plain `kubectl exec`."""
