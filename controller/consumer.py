@@ -132,6 +132,9 @@ def _running(seen: Observed, pod: Pod) -> tuple[bool, str, str]:
         return False, "Starting", f"the pod ended ({pod.reason or pod.phase}) and is made anew"
     if state.waiting_reason == CRASH_LOOP:
         return False, CRASH_LOOP, state.last_message or state.waiting_message
+    if state.exit_code and state.last_message:
+        # Between its end and kubelet's back-off; it has crashed before.
+        return False, CRASH_LOOP, state.ended_words
     if state.waiting_reason in FAILURES:
         words = state.waiting_message or state.waiting_reason
         return False, "StartFailed", f"{state.waiting_reason}: {words}"

@@ -134,6 +134,7 @@ class ContainerState:
     ended_reason: str = ""
     ended_message: str = ""
     exit_code: int | None = None
+    ended_words: str = ""
     last_message: str = ""
     image_id: str = ""
     ever_started: bool = False

@@ -97,6 +97,7 @@ def read_container(status: Mapping[str, Any], name: str) -> ContainerState:
         ended_reason=str(ended.get("reason") or ""),
         ended_message=str(ended.get("message") or ""),
         exit_code=int(code) if code is not None else None,
+        ended_words=_last_words(ended),
         last_message=_last_words(before),
         image_id=str(entry.get("imageID") or ""),
         ever_started=bool("running" in state or ended or before),

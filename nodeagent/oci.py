@@ -6,6 +6,7 @@ admission.py reads the spec from the runtime and stores what comes out, in one u
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 from nodeagent.errors import Refused
@@ -56,6 +57,18 @@ def _is_image_volume(mount: Spec, container_id: str) -> bool:
     return inner in str(mount.get("source", ""))
 
 
+def _message_path(spec: Spec, admission: Admission) -> str:
+    """Find terminationMessagePath: kubelet mounts a file of its own there.
+
+    pkg/kubelet/kuberuntime: .../pods/<uid>/containers/<name>/<eight hex digits>.
+    """
+    pattern = f"/pods/{admission.pod_uid}/containers/{admission.container}/[0-9a-f]{{8}}"
+    for mount in spec.get("mounts") or []:
+        if re.search(pattern + "$", str(mount.get("source", ""))):
+            return str(mount.get("destination", ""))
+    return ""
+
+
 def _command(rest: list[str], admission: Admission, image: Image) -> list[str]:
     """Apply Kubernetes' rules for command and args, which the guard switched off."""
     entrypoint = [] if image.entrypoint == ("",) else list(image.entrypoint)
@@ -83,7 +96,8 @@ def on_root(
     new["root"] = {**(new.get("root") or {}), "path": root}
     new["mounts"] = [m for m in new.get("mounts") or [] if not _is_image_volume(m, container_id)]
     if admission.init:
-        command = [GATE_IN_CONTAINER, "init", "--", *command]
+        told = _message_path(new, admission)
+        command = [GATE_IN_CONTAINER, "init", *(["-m", told] if told else []), "--", *command]
         _add_gate(new, gate)
     _process(new)["args"] = command
     return new

@@ -160,8 +160,20 @@ static int exec_error(int report)
 	return got == (ssize_t)sizeof error ? error : 0;
 }
 
+/* Where Kubernetes looks for why a container ended; for the one end that the command cannot explain itself. */
+static void leave_message(const char *path, const char *name, int error)
+{
+	const char *const parts[] = {"exec ", name, ": ", strerror(error)};
+	int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	say(fd, parts, sizeof parts / sizeof *parts);
+	close(fd);
+}
+
 /* Starts the command; its pid, or minus the code to exit with. */
-static pid_t start(char **command, const struct inherited *before)
+static pid_t start(const char *message_path, char **command, const struct inherited *before)
 {
 	int error, report[2];
 	pid_t child;
@@ -178,11 +190,13 @@ static pid_t start(char **command, const struct inherited *before)
 	close(report[0]);
 	if (error == 0)
 		return child;
+	if (message_path)
+		leave_message(message_path, command[0], error);
 	return -fail("exec", command[0], error,
 		     error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
-static int init(char **command)
+static int init(const char *message_path, char **command)
 {
 	struct inherited before;
 	int signal, status, signals = block_signals(&before);
@@ -193,7 +207,7 @@ static int init(char **command)
 	/* For a pod with shareProcessNamespace, where we are not PID 1. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return fail("prctl", "PR_SET_CHILD_SUBREAPER", errno, EXIT_OURS);
-	child = start(command, &before);
+	child = start(message_path, command, &before);
 	if (child < 0)
 		return -child;
 	for (;;) {
@@ -210,12 +224,14 @@ static int init(char **command)
 int main(int argc, char **argv)
 {
 	static const char *const version[] = {"gate ", VERSION, "\n"};
-	static const char *const usage[] = {"usage: gate hold | init -- COMMAND [ARGUMENT...] | version\n"};
+	static const char *const usage[] = {"usage: gate hold | init [-m FILE] -- COMMAND [ARGUMENT...] | version\n"};
 
 	if (argc == 2 && !strcmp(argv[1], "hold"))
 		return hold();
 	if (argc >= 4 && !strcmp(argv[1], "init") && !strcmp(argv[2], "--"))
-		return init(argv + 3);
+		return init(NULL, argv + 3);
+	if (argc >= 6 && !strcmp(argv[1], "init") && !strcmp(argv[2], "-m") && !strcmp(argv[4], "--"))
+		return init(argv[3], argv + 5);
 	if (argc == 2 && !strcmp(argv[1], "version")) {
 		say(STDOUT_FILENO, version, 3);
 		return 0;

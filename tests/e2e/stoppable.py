@@ -128,16 +128,26 @@ class Stoppable:
             explain=self.explain,
         )
 
+    def is_ready(self) -> bool:
+        found = self.get()
+        ready = condition(found, "Ready")
+        current = ready.get("observedGeneration") == found["metadata"]["generation"]
+        return current and ready.get("status") == "True"
+
     def wait_ready(self, *, deadline: int = 120) -> None:
         eventually(
-            lambda: condition(self.get(), "Ready").get("status") == "True",
+            self.is_ready,
             what=f"{self.name} Ready",
             deadline=deadline,
             explain=self.explain,
         )
 
     def phase(self) -> str:
-        return str(self.get().get("status", {}).get("phase"))
+        """The phase, once it speaks of what was asked for last; as `kubectl wait` looks."""
+        found = self.get()
+        status = found.get("status", {})
+        current = status.get("observedGeneration") == found["metadata"]["generation"]
+        return str(status.get("phase")) if current else ""
 
     def start(self) -> None:
         self.set_running(True)

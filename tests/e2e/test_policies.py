@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.cluster import STATE_DIR, condition, eventually
+import pytest
+
+from tests.e2e.cluster import STATE_DIR, eventually
 from tests.e2e.stoppable import HOLD, manifest
 
 if TYPE_CHECKING:
@@ -125,13 +127,16 @@ def test_reset_to_an_image_that_is_not_there_costs_nothing(make: Make, namespace
     app.assert_marker(digest)
 
 
+@pytest.mark.parametrize(("init", "reason"), [(True, "CrashLoopBackOff"), (False, "StartFailed")])
 def test_a_container_that_does_not_come_up_takes_the_mended_template_at_once(
-    make: Make, namespace: str
+    make: Make, namespace: str, init: bool, reason: str
 ) -> None:
-    app = make(manifest("mended", namespace, command=["/no/such/program"]))
-    app.wait_condition("ConsumerReady", "False", "StartFailed")
+    wanted = manifest("mended", namespace, command=["/no/such/program"])
+    wanted["spec"]["init"] = init
+    app = make(wanted)
+    seen = app.wait_condition("ConsumerReady", "False", reason)
+    assert "/no/such/program" in seen["message"]
     assert app.phase() == "Error"
-    assert "/no/such/program" in condition(app.get(), "ConsumerReady")["message"]
     patch(app, template={"container": {"command": HOLD}})
     app.wait_ready()
     app.assert_on_kept_root()

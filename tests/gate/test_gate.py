@@ -277,3 +277,19 @@ def test_runs_where_there_is_nothing_but_one_static_binary(gate: Path, tmp_path:
     assert run(*inside, "app", "nonsense", env={"PATH": os.environ["PATH"]}).returncode == 125
     assert run(*inside, "app", "version", env={}).stdout.startswith("gate ")
     assert run(*inside, "sh").returncode == 127
+
+
+def test_why_the_command_did_not_start_is_left_where_kubernetes_looks(
+    gate: Path, tmp_path: Path
+) -> None:
+    message = tmp_path / "termination-log"
+    message.write_text("")
+    done = run(gate, "init", "-m", message, "--", "/no/such/program")
+    assert done.returncode == 127
+    assert message.read_text() == "exec /no/such/program: No such file or directory"
+    link = tmp_path / "link"
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    link.symlink_to(victim)
+    assert run(gate, "init", "-m", link, "--", "/no/such/program").returncode == 127
+    assert victim.read_text() == "kept"

@@ -45,6 +45,18 @@ def test_spec_becomes_what_the_case_says(path: Path) -> None:
     assert case["input"] == before
 
 
+def test_the_gate_learns_where_the_termination_message_goes() -> None:
+    source = "/var/lib/kubelet/pods/p1/containers/main/0a1b2c3d"
+    mounts = [
+        {"destination": "/etc/hosts", "source": "/var/lib/kubelet/pods/p1/etc-hosts"},
+        {"destination": "/dev/termination-log", "source": source},
+    ]
+    spec = {"process": {"args": [GUARD, "sh"]}, "mounts": mounts}
+    made = rewrite({"role": "consumer", "admission": {"init": True}}, spec)
+    told = ["init", "-m", "/dev/termination-log", "--", "sh"]
+    assert made["process"]["args"] == [GATE_IN_CONTAINER, *told]
+
+
 def test_the_gate_is_never_below_the_kept_root() -> None:
     spec = {"process": {"args": [GUARD, "hold"]}}
     (mount,) = oci.holding(spec, gate=GATE)["mounts"]
