@@ -176,7 +176,7 @@ def test_what_never_ran_is_deleted_as_cleanly(cluster: Cluster, make: Make, name
     for name, app in apps.items():
         kind, reason = REASONS[name]
         app.wait_condition(kind, "False", reason)
-    roots = [(app.node, app.uid) for name, app in apps.items() if name in ("too-big", "crashing")]
+    roots = [(app.node, app.uid) for name, app in apps.items() if name != "unschedulable"]
     cluster.kubectl("-n", namespace, "delete", "stc", "--all", "--timeout=60s")
     for node, uid in roots:
         assert not any(leftovers(cluster, node, uid).values())

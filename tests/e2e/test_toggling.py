@@ -37,7 +37,7 @@ def test_a_hundred_changes_a_second_end_in_the_last_one(
     app.wait_ready()
     with PodWatch(cluster, namespace, "frantic") as pods:
         sent = toggle(cluster, namespace, "frantic", seconds=10, rate=100)
-        assert sent > 300, "the changes came too slowly to show anything"
+        assert sent > 100, "the changes came too slowly to show anything"
         app.set_running(last)
         if last:
             app.wait_ready()
