@@ -1,6 +1,6 @@
 """A real cluster for the end-to-end tests: kubectl as a user types it, waits with a deadline.
 
-Everything here goes through kubectl and `make node-exec`, so that a failing test can be
+What changes something goes through kubectl and `make node-exec`, so that a failing test can be
 repeated by hand.
 """
 
@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.e2e import reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,16 +90,12 @@ class Cluster:
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
         """One object, or None when it is not there."""
-        scope = ["-n", namespace] if namespace else []
-        out = self.kubectl("get", kind, name, *scope, "--ignore-not-found", "-o", "json")
-        return json.loads(out) if out.strip() else None
+        found: Object | None = reader.read(self.kubeconfig, kind, name, namespace)
+        return found
 
     def objects(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
         """All objects of a kind in a namespace."""
-        chosen = ["-l", selector] if selector else []
-        return list(
-            json.loads(self.kubectl("get", kind, "-n", namespace, *chosen, "-o", "json"))["items"]
-        )
+        return list(reader.read(self.kubeconfig, kind, "", namespace, selector)["items"])
 
     def apply(self, *objects: Object) -> None:
         """`kubectl apply` of objects, refused fields and all."""

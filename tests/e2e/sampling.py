@@ -21,7 +21,7 @@ LOOP = """
 device=$(stat -c %d {root}/); echo begin
 while read -r before _ < /proc/uptime; do
     found=$(stat -c %d /proc/[0-9]*/root/ 2>/dev/null | grep -c "^$device$")
-    read -r after _ < /proc/uptime; echo $before $after $found; sleep 0.05
+    read -r after _ < /proc/uptime; echo $before $after $found || exit 0; sleep 0.05
 done
 """
 
@@ -70,10 +70,10 @@ class Sampling:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        # The loop ends by itself, when nobody reads what it says.
-        assert self._shell.stdout
         for thread in self._threads:
             thread.join()
+        # The loop ends by itself when nobody reads what it says.
+        assert self._shell.stdout
         self._shell.stdout.close()
         self._shell.wait(timeout=20)
 
