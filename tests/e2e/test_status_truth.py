@@ -77,6 +77,20 @@ def test_kubectl_wait_in_both_forms(cluster: Cluster, make: Make, namespace: str
     assert app.exec("true") == ""
 
 
+def test_a_wait_for_stopped_is_not_met_by_an_earlier_stop(
+    cluster: Cluster, make: Make, namespace: str
+) -> None:
+    """`kubectl wait` for a phase does not look at observedGeneration: the phase alone must do."""
+    app = make(manifest("brief", namespace, running=False, command=HOLD))
+    app.wait_phase("Stopped")
+    app.set_running(True)
+    eventually(app.consumer, what="the pod is there", explain=app.explain)
+    app.set_running(False)
+    stopped = "--for=jsonpath={.status.phase}=Stopped"
+    cluster.kubectl("-n", namespace, "wait", "stc/brief", stopped, "--timeout=60s")
+    assert app.consumer() is None
+
+
 def test_ready_follows_the_readiness_probe(make: Make, namespace: str) -> None:
     probe = {"exec": {"command": ["test", "-e", "/up"]}, "periodSeconds": 1, "failureThreshold": 1}
     app = make(manifest("probed", namespace, command=HOLD, readinessProbe=probe))
