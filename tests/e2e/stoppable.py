@@ -36,6 +36,18 @@ def manifest(
     }
 
 
+def pod_manifest(name: str, namespace: str, *containers: Object, **spec: Any) -> Object:
+    """A StoppableContainer in the pod form; the first container gets the kept root."""
+    wanted = manifest(name, namespace)
+    named = [
+        {"name": f"c{number}", "image": "busybox:1", **one} for number, one in enumerate(containers)
+    ]
+    wanted["spec"]["template"] = {
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": named, **spec}
+    }
+    return wanted
+
+
 @dataclass(frozen=True)
 class Stoppable:
     """A StoppableContainer that exists in the cluster."""
@@ -66,9 +78,32 @@ class Stoppable:
     def uid(self) -> str:
         return str(self.get()["metadata"]["uid"])
 
-    def set_running(self, running: bool) -> None:
-        patch = json.dumps({"spec": {"running": running}})
+    def patch(self, **spec: Any) -> None:
+        """Merge into the spec."""
+        patch = json.dumps({"spec": spec})
         self._on("patch", "stoppablecontainer", self.name, "--type=merge", "-p", patch)
+
+    def set_running(self, running: bool) -> None:
+        self.patch(running=running)
+
+    def delete(self) -> None:
+        self._on("delete", "stoppablecontainer", self.name, "--timeout=60s")
+
+    def pod_uid(self) -> str:
+        """The uid of the pod that is meant to run; empty when none is."""
+        metadata = (self.consumer() or {}).get("metadata", {})
+        return "" if "deletionTimestamp" in metadata else str(metadata.get("uid", ""))
+
+    def processes(self) -> list[int]:
+        """Every process whose `/` is the kept root, by its number on the node."""
+        rootfs = f"{STATE_DIR}/instances/{self.uid}/rootfs"
+        script = (
+            f"mountpoint -q {rootfs} || exit 0; device=$(stat -c %d {rootfs}/);"
+            " stat -c '%d %n' /proc/[0-9]*/root/ 2>/dev/null | while read -r found process; do"
+            ' [ "$found" = "$device" ] && echo $process; done; true'
+        )
+        lines = self.cluster.node_exec(self.node, script).split()
+        return sorted(int(line.split("/")[2]) for line in lines)
 
     def wait_phase(self, phase: str, *, deadline: int = 120) -> None:
         """Wait as a user does; the failure names what the object and its pods say."""
@@ -125,6 +160,14 @@ class Stoppable:
         self.wait_phase("Stopped")
         assert self.consumer() is None
         assert self.provider() is not None
+
+    def runs(self) -> int:
+        """The lines of /runs in the kept root, read on the node: nothing needs to run."""
+        status = self.get().get("status", {})
+        if not status.get("hostPath"):
+            return 0
+        runs = f"cat {status['hostPath']}/runs 2>/dev/null | wc -l"
+        return int(self.cluster.node_exec(status["node"], runs))
 
     def exec(self, *command: str, stdin: str | bytes | None = None) -> str:
         """Plain `kubectl exec`."""
