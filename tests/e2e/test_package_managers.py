@@ -1,4 +1,4 @@
-"""What apt-get and pip install and remove inside of a container is so after a stop and a start."""
+"""What is installed, removed and set up inside of a container is so after a stop and a start."""
 
 from __future__ import annotations
 
@@ -47,3 +47,17 @@ def test_apt_get_and_pip_install(make: Make, namespace: str) -> None:
     app.sh("apt-get -qq remove -y jq && ! command -v jq && apt-get -qq install -y jq")
     app.sh("pip uninstall -q -y --break-system-packages --root-user-action=ignore setuptools")
     assert app.sh("echo '[1]' | jq -c .").strip() == "[1]"
+
+
+def test_a_user_made_inside_has_its_groups_at_the_next_start(make: Make, namespace: str) -> None:
+    """As in a bare pod, whose groups are those in the `/etc/group` of its root."""
+    app = make(manifest("users", namespace, image="localhost/test/workbench:1", command=HOLD))
+    app.wait_ready()
+    app.sh("useradd -m -u 1000 me && groupadd -g 2000 extra && usermod -aG extra me")
+    app.stop()
+    app.cluster.kubectl(
+        "-n", namespace, "patch", "stc", "users", "--type=merge",
+        "-p", '{"spec":{"template":{"container":{"securityContext":{"runAsUser":1000}}}}}',
+    )  # fmt: skip
+    app.start()
+    assert app.sh("echo $HOME; id -un; id -G").split() == ["/home/me", "me", "1000", "2000"]
