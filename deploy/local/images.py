@@ -73,9 +73,14 @@ TEST_IMAGES = (
     BUSYBOX,
     Image("static", ("localhost/test/static:1",)),
     Image("volume", ("localhost/test/volume:1",), on=BUSYBOX),
-    Image("layers40", ("localhost/test/layers40:1",), on=BUSYBOX, layers=True),
+    Image("layers60", ("localhost/test/layers60:1",), on=BUSYBOX, layers=True),
     DEBIAN,
     Image("nginx", ("docker.io/library/nginx:latest",), on=DEBIAN),
+    Image("postgres", ("localhost/test/postgres:1",), on=DEBIAN),
+    Image("redis", ("localhost/test/redis:1",), on=DEBIAN),
+    # On the project's own base, so that the nodes have most of it already.
+    Image("supervised", ("localhost/test/supervised:1",), on=PYTHON),
+    Image("workbench", ("localhost/test/workbench:1",), on=PYTHON),
 )
 PROJECT_BASE = "localhost/python:3.13"
 PROJECT_IMAGES = ("controller", "agent")

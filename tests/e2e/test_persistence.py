@@ -156,25 +156,3 @@ def test_a_force_deleted_consumer_never_shares_the_root(make: Make, namespace: s
     # Runs of one writer, in order: a writer that comes twice wrote beside another.
     runs = app.sh("sync; uniq /writers").split()
     assert len(runs) == len(set(runs)) == 2
-
-
-def test_image_volume_is_kept(make: Make, namespace: str) -> None:
-    app = make(manifest("volume", namespace, image="localhost/test/volume:1", command=HOLD))
-    app.wait_ready()
-    assert "seed" in app.exec("ls", "/data")
-    app.sh("echo rows > /data/table")
-    app.stop()
-    app.start()
-    assert app.exec("cat", "/data/table").strip() == "rows"
-    app.assert_on_kept_root()
-
-
-def test_forty_layers(make: Make, namespace: str) -> None:
-    app = make(manifest("layers", namespace, image="localhost/test/layers40:1", command=HOLD))
-    app.wait_ready()
-    assert len(app.exec("ls", "/layers").split()) == 40
-    digest = app.write_marker()
-    app.stop()
-    app.start()
-    app.assert_marker(digest)
-    assert len(app.exec("ls", "/layers").split()) == 40

@@ -60,6 +60,20 @@ def test_every_name_of_an_image_has_an_archive_of_its_own() -> None:
     assert len(set(archives)) == len(archives)
 
 
+def test_every_recipe_is_an_image_of_the_suite() -> None:
+    folders = {folder.name for folder in images.PYTHON.folder.parent.iterdir()}
+
+    assert folders == {image.recipe for image in (*images.TEST_IMAGES, images.PYTHON)}
+
+
+@pytest.mark.parametrize("image", images.TEST_IMAGES, ids=lambda one: one.recipe)
+def test_no_image_carries_the_lists_of_packages(image: images.Image) -> None:
+    """They are most of what apt downloads, and every node imports every image."""
+    last_stage = (image.folder / "Dockerfile").read_text().rpartition("FROM ")[2]
+
+    assert ("apt-get update" in last_stage) == ("rm -rf /var/lib/apt/lists/*" in last_stage)
+
+
 def test_our_own_packages_are_not_installed() -> None:
     text = """
 [project]
