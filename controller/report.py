@@ -67,8 +67,8 @@ class Report:
         """How long a passing state has still to last before it is worth a write."""
         if not is_passing(wanted) or not parent.status.get("phase"):
             return 0.0
-        if parent.status.get("observedGeneration") == wanted["observedGeneration"]:
-            # Nobody asked for this: what the status says now would be believed, and is not so.
+        if parent.status.get("phase") == ("Running" if parent.running else "Stopped"):
+            # It would say that what is asked for is so already; `kubectl wait` would believe it.
             return 0.0
         if memory.passing_since is None:
             memory.passing_since = now

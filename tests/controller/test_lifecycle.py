@@ -275,3 +275,19 @@ async def test_a_replica_without_the_lease_only_listens() -> None:
 
     assert world.kube.writes == []
     assert [word.agent.connected for word in world.store.words().values()] == [True, True]
+
+
+async def test_a_phase_that_is_asked_for_and_is_not_so_is_taken_back_at_once(
+    running: World,
+) -> None:
+    """As after a start that was taken back before anything else was written."""
+    running.kube.change(SC, APP, {"status": {"phase": "Stopped"}})
+    running.kubelets.dead.add("n1")
+    running.run(False)
+    await running.settle(0.5)
+
+    assert running.get(POD, APP) is not None
+    assert running.status()["phase"] == "Pending"
+    running.kubelets.dead.discard("n1")
+    await running.settle()
+    assert running.status()["phase"] == "Stopped"
