@@ -181,7 +181,7 @@ def test_what_never_ran_is_deleted_as_cleanly(cluster: Cluster, make: Make, name
     for node, uid in roots:
         assert not any(leftovers(cluster, node, uid).values())
     eventually(
-        lambda: not cluster.objects("stci,pods", namespace),
+        lambda: not cluster.objects("stci", namespace) + cluster.objects("pods", namespace),
         what="no instance and no pod left",
         explain=lambda: cluster.kubectl("-n", namespace, "get", "stci,pods"),
     )
