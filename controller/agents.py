@@ -156,6 +156,8 @@ class Agents:
             init=admission.init,
             entrypoint_from_image=admission.entrypoint_from_image,
             cmd_from_image=admission.cmd_from_image,
+            gid_from_root=admission.gid_from_root,
+            groups_from_root=admission.groups_from_root,
         )
         await self._call(node, "AdmitPod", request, CALL_SECONDS)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from controller.doors import AgentsDoor, KubeDoor
     from controller.memory import Memory
-    from controller.model import Kind, Observed, Parent, Template
+    from controller.model import Body, Kind, Observed, Parent, Template
     from controller.steps import Step
     from controller.store import Store
 
@@ -214,6 +214,8 @@ class Apply:
             init=template.init if is_consumer else False,
             entrypoint_from_image=is_consumer and guard_only,
             cmd_from_image=is_consumer and guard_only and not has_args,
+            gid_from_root=is_consumer and not _has(pod, "runAsGroup"),
+            groups_from_root=is_consumer and not _has(pod, "supplementalGroupsPolicy", "Strict"),
         )
         await self._agents.admit(node, admission)
         word = self._store.word(node)
@@ -225,6 +227,16 @@ class Apply:
             self._store.put_root(node, replace(root, admitted_consumer=uid))
         elif root:
             self._store.put_root(node, replace(root, admitted_provider=uid))
+
+
+def _has(pod: Body, field: str, value: str = "") -> bool:
+    """Whether the first container, or its pod, has a field of the security context."""
+    spec = pod["spec"]
+    for where in (spec["containers"][0], spec):
+        found = (where.get("securityContext") or {}).get(field)
+        if found is not None:
+            return not value or found == value
+    return False
 
 
 def _pod_key(parent: Parent, role: Role) -> Key:

@@ -41,6 +41,8 @@ class Admission:
     init: bool = False
     entrypoint_from_image: bool = False
     cmd_from_image: bool = False
+    gid_from_root: bool = False
+    groups_from_root: bool = False
 
 
 class KubeDoor(Protocol):

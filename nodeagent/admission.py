@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nodeagent import oci
+from nodeagent.accounts import MAX_BYTES, Accounts
 from nodeagent.errors import AgentError, Refused
 from nodeagent.model import Holder, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from nodeagent.doors import Kernel, Runtime
     from nodeagent.holders import Holders
@@ -70,6 +72,7 @@ class Gatekeeper:
                 admission=admission,
                 image=root.record.image,
                 gate=str(self._gate),
+                accounts=self._accounts(root, admission),
             )
         self._runtime.replace_spec(event.container_id, json.dumps(new).encode())
 
@@ -91,6 +94,13 @@ class Gatekeeper:
         now = time.time_ns() // 1_000_000
         namespace = self._holders.namespace_of(process)
         self._holders.hold(root.uid, Holder(event.pod_uid, event.pid, now, namespace))
+
+    def _accounts(self, root: Root, admission: Admission) -> Accounts:
+        """Read the kept root's own passwd and group, where anything is to be looked up in them."""
+        if not (admission.gid_from_root or admission.groups_from_root):
+            return Accounts()
+        read = partial(self._kernel.read_below, Path(root.host_path), limit=MAX_BYTES)
+        return Accounts(read("etc/passwd"), read("etc/group"))
 
     def _check_runtime_class(self, event: ContainerEvent) -> None:
         """Ask which runtime a class stands for; the default one costs no look-up."""

@@ -66,6 +66,10 @@ class Kernel(Protocol):
         """Return st_dev of a folder."""
         ...
 
+    def read_below(self, root: Path, name: str, limit: int) -> str:
+        """Read a file of a user's below a root; empty when it is absent, too long or no file."""
+        ...
+
     def process(self, pid: int) -> Process | None:
         """Look at one process; None when it is gone."""
         ...

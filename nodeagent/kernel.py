@@ -116,6 +116,10 @@ class Linux:
         """Return st_dev of a folder."""
         return path.stat().st_dev
 
+    def read_below(self, root: Path, name: str, limit: int) -> str:
+        """Read a file of a user's below a root; empty when it is absent, too long or no file."""
+        return trees.read_below(root, name, limit)
+
     def process(self, pid: int) -> Process | None:
         """Look at one process; None when it is gone."""
         try:

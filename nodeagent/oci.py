@@ -9,10 +9,12 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
+from nodeagent.accounts import groups_of, primary_of
 from nodeagent.errors import Refused
 from nodeagent.model import GATE_IN_CONTAINER, GUARD
 
 if TYPE_CHECKING:
+    from nodeagent.accounts import Accounts
     from nodeagent.model import Admission, Image
 
 Spec = dict[str, Any]
@@ -83,8 +85,33 @@ def _command(rest: list[str], admission: Admission, image: Image) -> list[str]:
     return command
 
 
+def _account(process: Spec, admission: Admission, accounts: Accounts) -> None:
+    """Give the process the groups that its uid has in the kept root."""
+    user = process.get("user")
+    found = primary_of(accounts, user.get("uid", 0)) if isinstance(user, dict) else None
+    if not isinstance(user, dict) or found is None:
+        return
+    name, gid = found
+    old, listed = user.get("gid", 0), list(user.get("additionalGids") or [])
+    if admission.gid_from_root and gid != old:
+        user["gid"] = gid
+        # The runtime puts the primary group first; it was the image's.
+        listed = [gid, *(listed[1:] if listed[:1] == [old] else listed)]
+    if admission.groups_from_root:
+        listed += groups_of(accounts, name)
+    if listed:
+        user["additionalGids"] = list(dict.fromkeys(listed))
+
+
 def on_root(
-    spec: Spec, *, root: str, container_id: str, admission: Admission, image: Image, gate: str
+    spec: Spec,
+    *,
+    root: str,
+    container_id: str,
+    admission: Admission,
+    image: Image,
+    gate: str,
+    accounts: Accounts,
 ) -> Spec:
     """Put a consumer's container onto its persistent root."""
     new = copy.deepcopy(spec)
@@ -100,6 +127,7 @@ def on_root(
         command = [GATE_IN_CONTAINER, "init", *(["-m", told] if told else []), "--", *command]
         _add_gate(new, gate)
     _process(new)["args"] = command
+    _account(_process(new), admission, accounts)
     return new
 
 

@@ -149,7 +149,9 @@ def write_record(paths: Paths, record: Record) -> None:
 def read_admission(paths: Paths, uid: str, role: Role) -> Admission | None:
     """Read the admitted pod of a role; None when there is none."""
 
-    def build(content: dict[str, Any]) -> Admission:
+    def build(read: dict[str, Any]) -> Admission:
+        # Not in what earlier versions wrote.
+        content = {"gid_from_root": False, "groups_from_root": False} | read
         _expect(content, "role", role.value)
         return Admission(
             root_uid=_expect(content, "root_uid", uid),
@@ -161,6 +163,8 @@ def read_admission(paths: Paths, uid: str, role: Role) -> Admission | None:
             init=_flag(content, "init"),
             entrypoint_from_image=_flag(content, "entrypoint_from_image"),
             cmd_from_image=_flag(content, "cmd_from_image"),
+            gid_from_root=_flag(content, "gid_from_root"),
+            groups_from_root=_flag(content, "groups_from_root"),
         )
 
     return _read(paths.admission(uid, role), build)

@@ -69,6 +69,8 @@ def to_admission(request: pb.AdmitPodRequest) -> Admission:
         init=request.init,
         entrypoint_from_image=request.entrypoint_from_image,
         cmd_from_image=request.cmd_from_image,
+        gid_from_root=request.gid_from_root,
+        groups_from_root=request.groups_from_root,
     )
 
 

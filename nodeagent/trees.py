@@ -13,6 +13,7 @@ import shutil
 import stat
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nodeagent import linux
@@ -20,7 +21,6 @@ from nodeagent.errors import MountError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_IOC_SETFLAGS = 0x40086602
@@ -32,6 +32,8 @@ _INSIDE = (
     | linux.RESOLVE_NO_MAGICLINKS
     | linux.RESOLVE_BENEATH
 )
+
+_AS_ROOT = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS | linux.RESOLVE_NO_XDEV
 
 
 def make_upper(path: Path, like: Path) -> None:
@@ -55,6 +57,34 @@ def make_upper(path: Path, like: Path) -> None:
         os.close(made)
         os.close(model)
     draft.rename(path)
+
+
+def read_below(root: Path, name: str, limit: int) -> str:
+    """Read a file as a process with this root would find it, links and all, and never leave it.
+
+    Empty when it is absent, longer than limit bytes, or anything but a plain file.
+    """
+    try:
+        top = os.open(root, _FOLDER)
+    except OSError:
+        return ""
+    try:
+        found = linux.openat2(top, name, os.O_PATH, _AS_ROOT)
+    except MountError:
+        return ""
+    finally:
+        os.close(top)
+    try:
+        # Opening a device does something; so it is looked at before it is opened for reading.
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return ""
+        with Path(f"/proc/self/fd/{found}").open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError:
+        return ""
+    finally:
+        os.close(found)
+    return content.decode("utf-8", "surrogateescape") if len(content) <= limit else ""
 
 
 def _clear_flags(folder: int, name: str, flags: int) -> bool:

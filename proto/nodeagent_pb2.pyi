@@ -145,7 +145,7 @@ class WatchEvent(_message.Message):
     def __init__(self, type: _Optional[_Union[WatchEvent.Type, str]] = ..., root: _Optional[_Union[Root, _Mapping]] = ..., node: _Optional[_Union[NodeStatus, _Mapping]] = ...) -> None: ...
 
 class AdmitPodRequest(_message.Message):
-    __slots__ = ("fence", "root_uid", "role", "namespace", "pod_name", "pod_uid", "container", "init", "entrypoint_from_image", "cmd_from_image")
+    __slots__ = ("fence", "root_uid", "role", "namespace", "pod_name", "pod_uid", "container", "init", "entrypoint_from_image", "cmd_from_image", "gid_from_root", "groups_from_root")
     FENCE_FIELD_NUMBER: _ClassVar[int]
     ROOT_UID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,8 @@ class AdmitPodRequest(_message.Message):
     INIT_FIELD_NUMBER: _ClassVar[int]
     ENTRYPOINT_FROM_IMAGE_FIELD_NUMBER: _ClassVar[int]
     CMD_FROM_IMAGE_FIELD_NUMBER: _ClassVar[int]
+    GID_FROM_ROOT_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FROM_ROOT_FIELD_NUMBER: _ClassVar[int]
     fence: int
     root_uid: str
     role: Role
@@ -166,7 +168,9 @@ class AdmitPodRequest(_message.Message):
     init: bool
     entrypoint_from_image: bool
     cmd_from_image: bool
-    def __init__(self, fence: _Optional[int] = ..., root_uid: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., namespace: _Optional[str] = ..., pod_name: _Optional[str] = ..., pod_uid: _Optional[str] = ..., container: _Optional[str] = ..., init: _Optional[bool] = ..., entrypoint_from_image: _Optional[bool] = ..., cmd_from_image: _Optional[bool] = ...) -> None: ...
+    gid_from_root: bool
+    groups_from_root: bool
+    def __init__(self, fence: _Optional[int] = ..., root_uid: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., namespace: _Optional[str] = ..., pod_name: _Optional[str] = ..., pod_uid: _Optional[str] = ..., container: _Optional[str] = ..., init: _Optional[bool] = ..., entrypoint_from_image: _Optional[bool] = ..., cmd_from_image: _Optional[bool] = ..., gid_from_root: _Optional[bool] = ..., groups_from_root: _Optional[bool] = ...) -> None: ...
 
 class AdmitPodResponse(_message.Message):
     __slots__ = ()

@@ -30,11 +30,16 @@ class FakeKernel:
         self.pods: dict[int, str] = {}
         self.broken: dict[str, MountError] = {}  # what the next call of that name answers
         self._pidfds: dict[int, list[int]] = {}
+        self.files: dict[Path, str] = {}
         self._next = 100
         self.spawn(1, device=1, namespace=_OWN_NAMESPACE)
         self.spawn(os.getpid(), device=1, namespace=_OWN_NAMESPACE)
 
     # ---- what a test does ----
+
+    def write_below(self, root: Path, name: str, text: str) -> None:
+        """Put a file into a root, as a process in it would."""
+        self.files[root / name] = text
 
     def spawn(self, pid: int, device: int, namespace: int = 7, pod: str = "") -> None:
         """Start a process with its root on a device."""
@@ -117,6 +122,10 @@ class FakeKernel:
 
     def device(self, path: Path) -> int:
         return next((m.device for m in reversed(self.table) if m.target == str(path)), 1)
+
+    def read_below(self, root: Path, name: str, limit: int) -> str:
+        text = self.files.get(root / name, "")
+        return text if len(text) <= limit else ""
 
     def process(self, pid: int) -> Process | None:
         return self.living.get(pid)

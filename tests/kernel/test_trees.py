@@ -107,3 +107,33 @@ def test_a_file_that_is_a_mount_point_is_not_removed(tree: Path, place: Path) ->
     assert (place / "outside" / "precious").read_text() == "safe"
     linux.umount2(tree / "file")
     trees.remove_tree(tree)
+
+
+def test_a_file_is_read_as_a_process_with_this_root_finds_it(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "passwd"
+    (root / "etc").mkdir(parents=True)
+    outside.write_text("outside")
+    (root / "usr").mkdir()
+    (root / "usr" / "passwd").write_text("inside")
+    passwd = root / "etc" / "passwd"
+
+    def read(limit: int = 100) -> str:
+        return trees.read_below(root, "etc/passwd", limit)
+
+    assert read() == ""
+    for target in ("/usr/passwd", "../usr/passwd", "../../../../usr/passwd"):
+        passwd.unlink(missing_ok=True)
+        passwd.symlink_to(target)
+        assert read() == "inside", target
+    for target in (str(outside), "../../passwd", "/proc/self/root/etc/passwd"):
+        passwd.unlink()
+        passwd.symlink_to(target)
+        assert read() == "", target
+    assert trees.read_below(root, "usr/passwd", 5) == ""
+    passwd.unlink()
+    os.mkfifo(passwd)
+    assert read() == ""
+    passwd.unlink()
+    passwd.mkdir()
+    assert read() == ""
+    assert trees.read_below(tmp_path / "nowhere", "etc/passwd", 100) == ""

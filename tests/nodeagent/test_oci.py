@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent import oci
+from nodeagent.accounts import Accounts
 from nodeagent.errors import Refused
 from nodeagent.model import GATE_IN_CONTAINER, GUARD, Admission, Image, Role
 
@@ -19,7 +20,7 @@ GATE = "/base/bin/gate-0123456789ab"
 def rewrite(case: dict, spec: oci.Spec) -> oci.Spec:  # type: ignore[type-arg]
     if case["role"] == "provider":
         return oci.holding(spec, gate=GATE)
-    flags = {"init": False, "entrypoint_from_image": False, "cmd_from_image": False}
+    flags = {"init": False, "gid_from_root": True, "groups_from_root": True}
     flags |= case.get("admission", {})
     image = case.get("image", {})
     return oci.on_root(
@@ -29,6 +30,7 @@ def rewrite(case: dict, spec: oci.Spec) -> oci.Spec:  # type: ignore[type-arg]
         admission=Admission("u1", Role.CONSUMER, "ns", "app", "p1", "main", **flags),
         image=Image("i", "c", tuple(image.get("entrypoint", ())), tuple(image.get("cmd", ()))),
         gate=GATE,
+        accounts=Accounts(case.get("passwd", ""), case.get("group", "")),
     )
 
 
