@@ -44,7 +44,7 @@ def test_a_command_deaf_to_sigterm_has_its_whole_grace_period(
     app.stop()
     app.start()
     told, last = float(app.exec("cat", "/term")), float(app.exec("tail", "-n1", "/alive"))
-    assert grace - 1 < last - told < grace + 1
+    assert grace - 2 < last - told < grace + 1  # a busy machine runs the trap late
 
 
 def test_what_a_sigterm_handler_writes_last_is_kept(make: Make, namespace: str) -> None:
