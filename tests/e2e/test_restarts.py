@@ -40,9 +40,9 @@ def restarts(app: Stoppable) -> int:
     return int((app.consumer() or {})["status"]["containerStatuses"][0]["restartCount"])
 
 
-def assert_not_run_again(app: Stoppable) -> None:
+def assert_not_run_again(app: Stoppable, told: str) -> None:
     """A status that was spoilt and is right again proves a reconcile; it changed no pod."""
-    before, told = app.pod_uid(), app.get()["status"]["message"]
+    before = app.pod_uid()
     for turn in range(2):
         app.cluster.kubectl(
             "-n", app.namespace, "annotate", "stc", app.name, f"poked={turn}", "--overwrite"
@@ -83,7 +83,7 @@ def test_on_failure_restarts_until_exit_code_0(make: Make, namespace: str) -> No
     assert REMEDY in seen["message"]
     assert app.phase() == "Pending"
     assert restarts(app) == 1
-    assert_not_run_again(app)
+    assert_not_run_again(app, seen["message"])
 
     app.stop()
     app.set_running(True)
@@ -106,13 +106,28 @@ def test_never_runs_once_for_each_start(
     assert REMEDY in seen["message"]
     app.wait_phase(phase, deadline=5)
     assert condition(app.get(), "Ready")["status"] == "False"
-    assert_not_run_again(app)
+    assert_not_run_again(app, seen["message"])
     assert app.runs() == 1
 
     app.stop()
     app.set_running(True)
     eventually(lambda: app.runs() == 2, what="a second run", explain=app.explain)
     app.wait_condition("ConsumerReady", "False", reason)
+
+
+def test_a_finished_command_stays_finished_when_its_pod_is_deleted(
+    cluster: Cluster, make: Make, namespace: str
+) -> None:
+    """As a drained node or a clean-up does it; a bare pod that has ended does not come back."""
+    app = make(pod_manifest("done", namespace, script("exit 0"), restartPolicy="Never"))
+    seen = app.wait_condition("ConsumerReady", "False", "Completed")
+    cluster.kubectl("-n", namespace, "delete", "pod", "done")
+    assert_not_run_again(app, seen["message"])
+    assert app.pod_uid() == ""
+    assert condition(app.get(), "ConsumerReady")["reason"] == "Completed"
+    app.stop()
+    app.set_running(True)
+    eventually(lambda: app.runs() == 2, what="a second run", explain=app.explain)
 
 
 def test_a_command_that_is_killed_for_its_memory(

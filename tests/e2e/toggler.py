@@ -15,7 +15,7 @@ from tests.e2e.stoppable import API_VERSION
 if TYPE_CHECKING:
     from tests.e2e.cluster import Cluster
 
-THREADS = 4
+THREADS = 10
 GROUP, VERSION = API_VERSION.split("/")
 
 
