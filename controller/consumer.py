@@ -143,7 +143,7 @@ def _running(seen: Observed, pod: Pod) -> tuple[bool, str, str]:
     if pod.gated:
         return False, "SchedulingGated", "a scheduling gate holds the pod until its owner opens it"
     if pod.unschedulable:
-        return False, "Unschedulable", f"the pod does not fit its node: {pod.unschedulable}"
+        return False, "Unschedulable", f"the pod does not fit node {seen.home}: {pod.unschedulable}"
     if state.running and seen.root and seen.root.held and seen.root.holder != pod.uid:
         return False, "RootBusy", f"pod uid {seen.root.holder or 'unknown'} holds the root"
     if not state.running:

@@ -152,7 +152,8 @@ def _home(store: Store, parent: Parent, instance: Instance | None, provider: Pod
         return min(has_root)
     scheduled = provider.node if provider and provider.ours and not provider.deleting else ""
     gone = store.get(NODE, Key("", recorded)) is None
-    if recorded and not had_root(parent, instance) and not has_root and (heard or gone):
+    free = not had_root(parent, instance) and not has_root and not parent.deleting
+    if recorded and free and (heard or gone):
         # Nothing of the user's was ever there, so a changed template may still choose another node.
         return scheduled
     return recorded or scheduled

@@ -55,19 +55,29 @@ class Report:
             return None
         if wait := self._settle(wanted, parent, memory, now):
             return wait
-        if mirrored is not None and instance_differs and seen.instance is not None:
-            await self._write(SCI, parent, seen.instance.uid, mirrored)
+        # The parent's first: it is the one that people wait for.
         if differs(wanted, parent.status):
             await self._write(SC, parent, parent.uid, wanted)
             await self._announce(parent, wanted, at=at, now=now)
+        if mirrored is not None and instance_differs and seen.instance is not None:
+            await self._write(SCI, parent, seen.instance.uid, mirrored)
         memory.passing_since = None
         return None
+
+    async def retract(self, seen: Observed, memory: Memory, now: float) -> None:
+        """Takes back a phase that is asked for and not so, before anything else is done."""
+        parent = seen.parent
+        if parent is None or parent.deleting or parent.status.get("phase") != _asked_for(parent):
+            return
+        at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        if status(seen, parent, at)["phase"] != parent.status["phase"]:
+            await self.report(seen, memory, now)
 
     def _settle(self, wanted: Body, parent: Parent, memory: Memory, now: float) -> float:
         """How long a passing state has still to last before it is worth a write."""
         if not is_passing(wanted) or not parent.status.get("phase"):
             return 0.0
-        if parent.status.get("phase") == ("Running" if parent.running else "Stopped"):
+        if parent.status.get("phase") == _asked_for(parent):
             # It would say that what is asked for is so already; `kubectl wait` would believe it.
             return 0.0
         if memory.passing_since is None:
@@ -101,3 +111,8 @@ class Report:
         for one in announcements(parent.status, wanted):
             key = Key(parent.namespace, parent.name)
             await self._events.post(key, parent.uid, one, at=at, now=now)
+
+
+def _asked_for(parent: Parent) -> str:
+    """The phase that the user wants."""
+    return "Running" if parent.running else "Stopped"

@@ -283,9 +283,11 @@ async def test_a_phase_that_is_asked_for_and_is_not_so_is_taken_back_at_once(
     """As after a start that was taken back before anything else was written."""
     running.kube.change(SC, APP, {"status": {"phase": "Stopped"}})
     running.kubelets.dead.add("n1")
+    before = len(running.kube.writes)
     running.run(False)
     await running.settle(0.5)
 
+    assert running.kube.writes[before] == ("apply status", "StoppableContainer", "app")
     assert running.get(POD, APP) is not None
     assert running.status()["phase"] == "Pending"
     running.kubelets.dead.discard("n1")

@@ -179,3 +179,17 @@ async def test_a_root_that_cannot_be_mounted_is_shown_and_heals() -> None:
         agent.refuse.clear()
     await world.settle()
     assert world.status()["phase"] == "Running"
+
+
+async def test_what_was_announced_of_a_root_that_was_never_made_goes_with_the_object() -> None:
+    world = World()
+    world.bad_images.add("busybox:1")
+    world.create()
+    await world.settle()
+    assert world.agents.agents["n1"].admissions
+    world.kube.remove(SC, APP)
+
+    await world.settle()
+
+    assert world.get(SC, APP) is None
+    assert world.agents.agents["n1"].admissions == {}
