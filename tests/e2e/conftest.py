@@ -26,6 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e/" in item.path.as_posix():
             item.add_marker(pytest.mark.e2e)
+    # By far the longest, so it begins first and the others fill the workers beside it.
+    items.sort(key=lambda item: item.path.name != "test_same_as_a_pod.py")
 
 
 @pytest.fixture(scope="session")

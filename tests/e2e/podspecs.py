@@ -89,6 +89,7 @@ SCRUBBED: tuple[tuple[str, str], ...] = (
     (r"(containers/\w+/)[0-9a-f]{8}\b", r"\1TERMINATION-LOG"),
     (r"\b(shared|master):\d+", r"\1"),
     (r"/snapshots/\d+/", "/snapshots/N/"),
+    (r"^back-off \w+ ", "back-off "),
 )
 TIMES = frozenset({"startedAt", "finishedAt", "startTime", "lastTransitionTime", "lastProbeTime"})
 
@@ -188,6 +189,9 @@ def observe(pod: Object, log: Mapping[str, list[str]], service_address: str) -> 
     replaced = [(rf"{re.escape(text)}(?!\d)", token) for text, token in own.items()]
     if "resources" not in pod["spec"]:
         status.pop("resources", None)  # the cgroup's, when kubelet looked before it was removed
+    for container in status.get("containerStatuses", []):
+        if container["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff":
+            container["restartCount"] = "until now"
     kept = ("labels", "annotations", "ownerReferences", "finalizers")
     seen = {
         "metadata": {key: metadata[key] for key in kept if key in metadata},

@@ -37,6 +37,8 @@ def test_init_containers_and_sidecars_come_first_at_each_start_and_keep_nothing(
         "startupProbe": {
             "exec": {"command": ["grep", "sidecar", "/common/order"]},
             "periodSeconds": 1,
+            "timeoutSeconds": 30,
+            "failureThreshold": 60,
         },
         **about,
     }
