@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CASES = list(cases())
 LABEL = "same-as-a-pod"
 PRIORITY = "e2e-same-as-a-pod"
+# More at once would only be slower, and in the way of the tests beside it.
 AT_A_TIME = 4
 SETTLE_SECONDS = 120
 
@@ -97,7 +98,7 @@ class World:
     def run(self) -> None:
         """Take each pod as it is at the moment when it settles, then make room for the next.
 
-        One that does not settle is given up; its own test says so.
+        One that does not settle is given up; its own comparison says so.
         """
         for line in self._watch():
             pod = json.loads(line)
@@ -143,7 +144,7 @@ class World:
     def _watch(self) -> Iterator[bytes]:
         """Each state of each pod, one a line."""
         argv = [self.cluster.kubectl_path, "--kubeconfig", self.cluster.kubeconfig]
-        argv += ["get", "pods", "-A", "-w", "--request-timeout=600s"]
+        argv += ["get", "pods", "-A", "-w", "--request-timeout=420s"]
         argv += ["-l", f"{LABEL}={self.labels[LABEL]}", "-o", r"jsonpath={}{'\n'}"]
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as watching:
             try:
