@@ -1,12 +1,18 @@
-"""The gate, compiled once a session by the Makefile that Dockerfile.agent uses."""
+"""The gate, compiled once a session by the Makefile that Dockerfile.agent uses, and an agent."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.gate.agent_socket import Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SOURCE = Path(__file__).resolve().parents[2] / "nodeagent" / "gate"
 
@@ -18,3 +24,11 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = [] if shutil.which("musl-gcc") else ["CC=gcc"]
     subprocess.run(["make", "-s", "-C", SOURCE, f"O={binary}", *compiler], check=True)
     return binary
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """An agent that listens."""
+    agent = Agent(tmp_path / "agent.sock")
+    yield agent
+    agent.go_away()

@@ -7,23 +7,17 @@ import select
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import time
 import tomllib
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from tests.gate.places import AS_PID_1, PATIENCE, PLACES, UNSHARE, Place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tests.gate.processes import AT_ONCE, line_of, run, started, wait_until_blocked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-AT_ONCE = 2.0
 PT_INTERP = 3
 
 # Says which signals arrive, one number a line, until SIGTERM.
@@ -63,46 +57,6 @@ wait_for(0)
 """
 
 
-def run(
-    *command: str | Path, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and keep what it says."""
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=env
-    )
-
-
-@contextmanager
-def started(place: Place, *command: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A running gate and its pid, which is not Popen's when unshare stands before it."""
-    with subprocess.Popen([*place, *command], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process, first_child(process.pid) if place else process.pid
-        finally:
-            process.kill()
-
-
-def first_child(pid: int) -> int:
-    """The pid of unshare's only child."""
-    return int(wait_for(Path(f"/proc/{pid}/task/{pid}/children").read_text).split()[0])
-
-
-def wait_for(question: Callable[[], object]) -> str:
-    """Ask until the answer is not empty."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if answer := question():
-            return str(answer)
-        time.sleep(0.005)
-    pytest.fail("no answer in time")
-
-
-def line_of(stream: IO[str] | None) -> str:
-    """The next line of a process's output."""
-    assert stream is not None
-    return stream.readline().strip()
-
-
 def test_is_one_small_static_file(gate: Path) -> None:
     image = gate.read_bytes()
     (table,) = struct.unpack_from("<Q", image, 32)
@@ -118,10 +72,15 @@ def test_version_is_the_products(gate: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["init"], ["init", "--"], ["init", "sh"], ["hold", "x"], ["nonsense"]]
+    "line",
+    [
+        *("", "nonsense", "hold x", "version x", "init", "init --", "init sh", "init -m x --"),
+        *("init -s x -- sh", "supervise", "supervise -- sh", "supervise -s x -m y -- "),
+        *("supervise -s x", "supervise -s x sh", "supervise -m x -s y -- sh"),
+    ],
 )
-def test_wrong_arguments_are_refused_with_the_usage(gate: Path, arguments: list[str]) -> None:
-    done = run(gate, *arguments)
+def test_wrong_arguments_are_refused_with_the_usage(gate: Path, line: str) -> None:
+    done = run(gate, *line.split())
     assert (done.returncode, done.stdout) == (125, "")
     assert done.stderr.startswith("usage: gate ")
 
@@ -249,12 +208,6 @@ def test_hold_ends_with_0_at_any_images_stop_signal(gate: Path, place: Place, nu
         os.kill(pid, signal.SIGCONT)
         os.kill(pid, number)
         assert process.wait(PATIENCE) == 0
-
-
-def wait_until_blocked(pid: int) -> None:
-    """The gate has come to its wait for signals."""
-    status = Path(f"/proc/{pid}/status")
-    wait_for(lambda: "SigBlk:\tfffffffffffbfeff" in status.read_text())
 
 
 def test_hold_reaps_as_pid_1(gate: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -17,6 +20,8 @@ from tests.gate.places import PATIENCE, PLACES, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.gate.agent_socket import Agent
 
 
 @contextmanager
@@ -86,3 +91,62 @@ def test_hang_up_of_the_terminal_ends_the_command(gate: Path, place: Place) -> N
         expect(ours, "ready")
         ours.close()
         assert process.wait(PATIENCE) == 128 + signal.SIGHUP
+
+
+@PLACES
+def test_warm_start_finds_the_terminal_as_a_new_one(gate: Path, place: Place, agent: Agent) -> None:
+    # Leaves it without echo, and a group of its own in the foreground.
+    command = (
+        "stty -a | tr ' ' '\\n' | grep -x -e -*echo; stty -echo; bash -ic 'echo front-$?; cat'"
+    )
+    line = (gate, "supervise", "-s", agent.path, "--", "sh", "-c", command)
+    with terminal(place, *line) as (process, ours):
+        call = agent.answer()
+        assert call.hears() == "hello 1 stopped"
+        for typed in ("once", "twice"):
+            assert call.asks("start").startswith("started ")
+            shown = expect(ours, "front-0")
+            assert "-echo" not in shown
+            assert "echo" in shown
+            ours.write(f"{typed}\n".encode())
+            expect(ours, typed)
+            assert call.asks("stop 0 15") == "stopped"
+        assert process.poll() is None
+
+
+@PLACES
+def test_what_a_stopped_command_did_not_read_is_not_for_the_next(
+    gate: Path, place: Place, agent: Agent
+) -> None:
+    command = "read line; echo got-$line; exec sleep 60"
+    line = (gate, "supervise", "-s", agent.path, "--", "sh", "-c", command)
+    with terminal(place, *line) as (_, ours):
+        call = agent.answer()
+        assert call.hears() == "hello 1 stopped"
+        for typed in ("once", "twice"):
+            assert call.asks("start").startswith("started ")
+            ours.write(f"{typed}\n".encode())
+            expect(ours, f"got-{typed}")
+            ours.write(b"more\n")
+            expect(ours, "more\r\n")
+            assert call.asks("stop 0 15") == "stopped"
+
+
+@PLACES
+def test_keys_and_a_new_size_do_not_end_a_container_that_is_stopped(
+    gate: Path, place: Place, agent: Agent
+) -> None:
+    line = (gate, "supervise", "-s", agent.path, "--", "cat")
+    with terminal(place, *line) as (process, ours):
+        call = agent.answer()
+        assert call.hears() == "hello 1 stopped"
+        for _ in range(2):
+            ours.write(b"typed too early\n\x03")
+            expect(ours, "^C")
+            fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 30, 90, 0, 0))
+            fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 40, 90, 0, 0))
+            assert call.asks("start").startswith("started ")
+            ours.write(b"typed in time\n")
+            expect(ours, "typed in time\r\ntyped in time")
+            assert call.asks("stop 0 15") == "stopped"
+        assert process.poll() is None
