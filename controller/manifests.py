@@ -96,6 +96,10 @@ def provider(parent: Parent, template: Template, owner_uid: str, node: str, imag
         | dict(extra.get("nodeSelector") or {})
         | {names.AGENT_LABEL: names.AGENT_READY},
     }
+    claims = [one for one in wanted.get("volumes") or [] if "persistentVolumeClaim" in one]
+    if claims and not node:
+        # Mounted by nobody: the scheduler alone reads them, and goes where the volumes are.
+        spec["volumes"] = copy.deepcopy(claims)
     tolerations = [*(wanted.get("tolerations") or []), *(extra.get("tolerations") or [])]
     if tolerations:
         spec["tolerations"] = copy.deepcopy(tolerations)

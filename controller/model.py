@@ -164,6 +164,7 @@ class Pod:
     gated: bool = False
     legacy: bool = False
     trouble: str = ""
+    has_claims: bool = False
 
     @property
     def foreign(self) -> bool:

@@ -141,6 +141,9 @@ def _provider(seen: Observed, parent: Parent) -> Iterator[Step]:
         yield ReplacePod(Role.PROVIDER, pod.uid, f"it ended: {pod.reason or pod.phase}", now=False)
     elif outdated_provider(seen, parent, pod):
         yield ReplacePod(Role.PROVIDER, pod.uid, "the template changed", now=False)
+    elif pod.has_claims and seen.root:
+        why = "it named volume claims only to be placed by them"
+        yield ReplacePod(Role.PROVIDER, pod.uid, why, now=False)
     elif pod.node and not _is_admitted(seen, pod, Role.PROVIDER):
         if seen.agent.usable:
             yield AdmitPod(Role.PROVIDER, pod.node)

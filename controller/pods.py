@@ -79,6 +79,7 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         gated=scheduled.get("reason") == "SchedulingGated",
         legacy=owned and not of_parent,
         trouble=_trouble(status, str(first.get("name"))),
+        has_claims=any("persistentVolumeClaim" in one for one in spec.get("volumes") or []),
     )
 
 
@@ -139,8 +140,11 @@ def _trouble(status: Mapping[str, Any], first: str) -> str:
     )
     for what, entries in groups:
         for entry in entries:
-            waiting = (entry.get("state") or {}).get("waiting") or {}
-            reason, name = waiting.get("reason"), entry.get("name")
+            state, name = entry.get("state") or {}, entry.get("name")
+            waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+            reason = waiting.get("reason")
+            if what == "init container" and ended.get("exitCode") and status["phase"] == "Failed":
+                return f"{what} {name}: {_last_words(ended)}"
             if reason not in FAILURES or (what == "container" and name == first):
                 continue
             last = _last_words((entry.get("lastState") or {}).get("terminated") or {})

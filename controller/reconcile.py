@@ -64,7 +64,7 @@ class Reconciler:
         memory = self._memory(key)
         if memory is None:
             return None
-        await self._report.retract(self._observe(key, memory), memory, self._monotonic())
+        await self._report.retract(self._observe(key, memory), self._monotonic())
         for _ in range(MAX_ROUNDS):
             seen = self._observe(key, memory)
             steps = plan(seen)

@@ -55,23 +55,25 @@ class Report:
             return None
         if wait := self._settle(wanted, parent, memory, now):
             return wait
-        # The parent's first: it is the one that people wait for.
+        if mirrored is not None and instance_differs and seen.instance is not None:
+            await self._write(SCI, parent, seen.instance.uid, mirrored)
         if differs(wanted, parent.status):
             await self._write(SC, parent, parent.uid, wanted)
             await self._announce(parent, wanted, at=at, now=now)
-        if mirrored is not None and instance_differs and seen.instance is not None:
-            await self._write(SCI, parent, seen.instance.uid, mirrored)
         memory.passing_since = None
         return None
 
-    async def retract(self, seen: Observed, memory: Memory, now: float) -> None:
+    async def retract(self, seen: Observed, now: float) -> None:
         """Takes back a phase that is asked for and not so, before anything else is done."""
         parent = seen.parent
         if parent is None or parent.deleting or parent.status.get("phase") != _asked_for(parent):
             return
         at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-        if status(seen, parent, at)["phase"] != parent.status["phase"]:
-            await self.report(seen, memory, now)
+        wanted = status(seen, parent, at)
+        if wanted["phase"] != parent.status["phase"]:
+            # The parent alone, for it is what people wait for; the instance's follows.
+            await self._write(SC, parent, parent.uid, wanted)
+            await self._announce(parent, wanted, at=at, now=now)
 
     def _settle(self, wanted: Body, parent: Parent, memory: Memory, now: float) -> float:
         """How long a passing state has still to last before it is worth a write."""

@@ -193,3 +193,44 @@ async def test_what_was_announced_of_a_root_that_was_never_made_goes_with_the_ob
 
     assert world.get(SC, APP) is None
     assert world.agents.agents["n1"].admissions == {}
+
+
+async def test_an_init_container_that_failed_for_good_is_not_run_again() -> None:
+    world = World()
+    pod = {"containers": [{"name": "main", "image": "busybox:1"}], "restartPolicy": "Never"}
+    world.create(template={"spec": pod})
+    await world.settle()
+    uid = world.kube.objects[POD, APP]["metadata"]["uid"]
+    world.agents.stop("n1", uid)
+    ended = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    waiting = {"name": "main", "state": {"waiting": {"reason": "PodInitializing"}}, "imageID": ""}
+    status = {"phase": "Failed", "containerStatuses": [waiting]}
+    status |= {"initContainerStatuses": [{"name": "first", "state": ended}]}
+    world.kube.change(POD, APP, {"status": status})
+
+    await world.settle()
+
+    assert world.kube.objects[POD, APP]["metadata"]["uid"] == uid
+    assert world.condition("ConsumerReady") == ("False", "Failed")
+    assert "init container first: Error, exit code 3" in world.message("ConsumerReady")
+
+
+async def test_claims_place_the_provider_and_are_let_go_when_the_root_is_made() -> None:
+    world = World()
+    claim = {"name": "disk", "persistentVolumeClaim": {"claimName": "disk"}}
+    volumes = [claim, {"name": "scratch", "emptyDir": {}}]
+    container = {"image": "busybox:1", "command": ["sleep", "1000"]}
+    made: list[Any] = []
+    world.kube.watchers.append(
+        lambda change: (
+            made.append(change[2]["spec"].get("volumes"))
+            if change[1] == "ADDED" and change[2]["metadata"]["name"] == PROVIDER.name
+            else None
+        )
+    )
+    world.create(template={"container": container, "volumes": volumes})
+    await world.settle()
+
+    assert made == [[claim], None]
+    assert world.status()["phase"] == "Running"
+    assert world.kube.objects[POD, APP]["spec"]["volumes"] == volumes
