@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from controller import names
 from controller.model import POD, SC, SCI
+from tests.controller.test_finished import ended
 from tests.controller.world import APP, World
 
 
@@ -17,13 +16,6 @@ async def running() -> World:
     world.create()
     await world.settle()
     return world
-
-
-def ended(exit_code: int) -> dict[str, Any]:
-    state = {"terminated": {"exitCode": exit_code, "reason": "Error"}}
-    entry = {"name": "main", "state": state, "imageID": "sha256:busybox"}
-    phase = "Failed" if exit_code else "Succeeded"
-    return {"status": {"phase": phase, "containerStatuses": [entry]}}
 
 
 @pytest.mark.parametrize(("code", "reason"), [(0, "Completed"), (3, "Failed")])
