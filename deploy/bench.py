@@ -94,8 +94,15 @@ class Bench:
 
     def first_line(self, name: str) -> float:
         """When the runtime got the command's first line, in seconds since the epoch."""
-        log = self.core.read_namespaced_pod_log(name, NAMESPACE, timestamps=True)
-        stamp = log.split()[0]
+        log: list[str] = []
+
+        def has_begun() -> bool:
+            # Ready comes from kubelet's first look, which may be before the first line.
+            log[:] = self.core.read_namespaced_pod_log(name, NAMESPACE, timestamps=True).split()
+            return bool(log)
+
+        wait(has_begun, f"a line from {name}")
+        stamp = log[0]
         whole, fraction = stamp.rstrip("Z").split(".")
         return datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + fraction)
 
