@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.cluster import eventually
 from tests.e2e.stoppable import HOLD, manifest
 
 if TYPE_CHECKING:
@@ -81,13 +80,11 @@ def test_the_scheduler_counts_what_the_container_asks_for(
     app = make(web("big", namespace))
     app.wait_ready()
     app.stop()
-    too_much = {"requests": {"cpu": "1000"}}
     cluster.kubectl(
         "-n", namespace, "patch", "stc", "big", "--type=json",
         "-p", '[{"op":"add","path":"/spec/template/spec/containers/0/resources",'
         '"value":{"requests":{"cpu":"1000"}}}]',
     )  # fmt: skip
-    assert too_much
     app.set_running(True)
     seen = app.wait_condition("ConsumerReady", "False", "Unschedulable")
     assert "Insufficient cpu" in seen["message"]
@@ -137,12 +134,6 @@ def test_a_runtime_with_roots_of_its_own_is_refused_with_a_clear_condition(
         seen = app.wait_condition("ConsumerReady", "False", "RuntimeClassUnsupported")
         assert app.phase() == "Error"
         assert "runtimeClassName" in seen["message"]
-        pod = app.consumer()
-        assert pod
-        eventually(
-            lambda: app.phase() == "Error" and (app.consumer() or pod) is not None,
-            what="it stays so",
-        )
         cluster.kubectl(
             "-n", namespace, "patch", "stc", "kata", "--type=merge",
             "-p", '{"spec":{"template":{"spec":{"runtimeClassName":"like"}}}}',
