@@ -166,7 +166,10 @@ class World:
         side.logs[case.name] = log
         status = side.pods[case.name]["status"]
         statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-        begun = {one["name"] for one in statuses if "waiting" not in one["state"]}
+        # One that waits to be run again may be read just when its next log begins: again then.
+        begun = {
+            one["name"] for one in statuses if "waiting" not in one["state"] or one["lastState"]
+        }
         complete = {name for name, lines in log.items() if any(END in line for line in lines)}
         return begun <= complete if case.reports else True
 
