@@ -24,47 +24,61 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15proto/nodeagent.proto\x12%stoppablecontainer.nodeagent.v1alpha1\"=\n\x06Holder\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x15\n\rsince_unix_ms\x18\x03 \x01(\x03\"\xcd\x02\n\x04Root\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\x10\n\x08\x63hain_id\x18\x06 \x01(\t\x12\x0f\n\x07mounted\x18\x07 \x01(\x08\x12=\n\x06holder\x18\x08 \x01(\x0b\x32-.stoppablecontainer.nodeagent.v1alpha1.Holder\x12\x0e\n\x06synced\x18\t \x01(\x08\x12\x11\n\thost_path\x18\n \x01(\t\x12\x1d\n\x15\x61\x64mitted_provider_uid\x18\x0b \x01(\t\x12\x1d\n\x15\x61\x64mitted_consumer_uid\x18\x0c \x01(\t\x12\x16\n\x0eproblem_reason\x18\r \x01(\t\x12\x17\n\x0fproblem_message\x18\x0e \x01(\t\"[\n\nNodeStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0f\n\x07runtime\x18\x05 \x01(\t\"q\n\x11\x45nsureRootRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12\x10\n\x08image_id\x18\x06 \x01(\t\")\n\x0bRootRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\"\x1d\n\x0eGetRootRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x14\n\x12\x44\x65leteRootResponse\"\x12\n\x10ListRootsRequest\"\x90\x01\n\x11ListRootsResponse\x12?\n\x04node\x18\x01 \x01(\x0b\x32\x31.stoppablecontainer.nodeagent.v1alpha1.NodeStatus\x12:\n\x05roots\x18\x02 \x03(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Root\"\x13\n\x11WatchRootsRequest\"\xa4\x02\n\nWatchEvent\x12\x44\n\x04type\x18\x01 \x01(\x0e\x32\x36.stoppablecontainer.nodeagent.v1alpha1.WatchEvent.Type\x12\x39\n\x04root\x18\x02 \x01(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Root\x12?\n\x04node\x18\x03 \x01(\x0b\x32\x31.stoppablecontainer.nodeagent.v1alpha1.NodeStatus\"T\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x08\n\x04NODE\x10\x01\x12\x08\n\x04ROOT\x10\x02\x12\x10\n\x0cROOT_DELETED\x10\x03\x12\x10\n\x0cSNAPSHOT_END\x10\x04\"\xac\x02\n\x0f\x41\x64mitPodRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x10\n\x08root_uid\x18\x02 \x01(\t\x12\x39\n\x04role\x18\x03 \x01(\x0e\x32+.stoppablecontainer.nodeagent.v1alpha1.Role\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x10\n\x08pod_name\x18\x05 \x01(\t\x12\x0f\n\x07pod_uid\x18\x06 \x01(\t\x12\x11\n\tcontainer\x18\x07 \x01(\t\x12\x0c\n\x04init\x18\x08 \x01(\x08\x12\x1d\n\x15\x65ntrypoint_from_image\x18\t \x01(\x08\x12\x16\n\x0e\x63md_from_image\x18\n \x01(\x08\x12\x15\n\rgid_from_root\x18\x0b \x01(\x08\x12\x18\n\x10groups_from_root\x18\x0c \x01(\x08\"\x12\n\x10\x41\x64mitPodResponse\"\x0e\n\x0c\x44\x65\x62ugRequest\"\x1d\n\rDebugResponse\x12\x0c\n\x04json\x18\x01 \x01(\t*8\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08PROVIDER\x10\x01\x12\x0c\n\x08\x43ONSUMER\x10\x02\x32\xb3\x08\n\tNodeAgent\x12s\n\nEnsureRoot\x12\x38.stoppablecontainer.nodeagent.v1alpha1.EnsureRootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12n\n\x0bReleaseRoot\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12{\n\nDeleteRoot\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a\x39.stoppablecontainer.nodeagent.v1alpha1.DeleteRootResponse\x12m\n\x07GetRoot\x12\x35.stoppablecontainer.nodeagent.v1alpha1.GetRootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12~\n\tListRoots\x12\x37.stoppablecontainer.nodeagent.v1alpha1.ListRootsRequest\x1a\x38.stoppablecontainer.nodeagent.v1alpha1.ListRootsResponse\x12{\n\nWatchRoots\x12\x38.stoppablecontainer.nodeagent.v1alpha1.WatchRootsRequest\x1a\x31.stoppablecontainer.nodeagent.v1alpha1.WatchEvent0\x01\x12{\n\x08\x41\x64mitPod\x12\x36.stoppablecontainer.nodeagent.v1alpha1.AdmitPodRequest\x1a\x37.stoppablecontainer.nodeagent.v1alpha1.AdmitPodResponse\x12g\n\x04Sync\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12r\n\x05\x44\x65\x62ug\x12\x33.stoppablecontainer.nodeagent.v1alpha1.DebugRequest\x1a\x34.stoppablecontainer.nodeagent.v1alpha1.DebugResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15proto/nodeagent.proto\x12%stoppablecontainer.nodeagent.v1alpha1\"=\n\x06Holder\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x15\n\rsince_unix_ms\x18\x03 \x01(\x03\"\xe4\x01\n\x08Timeline\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x17\n\x0fsandbox_unix_us\x18\x02 \x01(\x03\x12\x17\n\x0f\x63reated_unix_us\x18\x03 \x01(\x03\x12\x17\n\x0fswapped_unix_us\x18\x04 \x01(\x03\x12\x18\n\x10verified_unix_us\x18\x05 \x01(\x03\x12\x17\n\x0frunning_unix_us\x18\x06 \x01(\x03\x12\x18\n\x10stopping_unix_us\x18\x07 \x01(\x03\x12\x17\n\x0fstopped_unix_us\x18\x08 \x01(\x03\x12\x16\n\x0esynced_unix_us\x18\t \x01(\x03\"\xd6\x03\n\x04Root\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\x10\n\x08\x63hain_id\x18\x06 \x01(\t\x12\x0f\n\x07mounted\x18\x07 \x01(\x08\x12=\n\x06holder\x18\x08 \x01(\x0b\x32-.stoppablecontainer.nodeagent.v1alpha1.Holder\x12\x0e\n\x06synced\x18\t \x01(\x08\x12\x11\n\thost_path\x18\n \x01(\t\x12\x1d\n\x15\x61\x64mitted_provider_uid\x18\x0b \x01(\t\x12\x1d\n\x15\x61\x64mitted_consumer_uid\x18\x0c \x01(\t\x12\x16\n\x0eproblem_reason\x18\r \x01(\t\x12\x17\n\x0fproblem_message\x18\x0e \x01(\t\x12\x44\n\x07process\x18\x0f \x01(\x0e\x32\x33.stoppablecontainer.nodeagent.v1alpha1.ProcessState\x12\x41\n\x08timeline\x18\x10 \x01(\x0b\x32/.stoppablecontainer.nodeagent.v1alpha1.Timeline\"[\n\nNodeStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0f\n\x07runtime\x18\x05 \x01(\t\"q\n\x11\x45nsureRootRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12\x10\n\x08image_id\x18\x06 \x01(\t\")\n\x0bRootRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\"\x1d\n\x0eGetRootRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x14\n\x12\x44\x65leteRootResponse\"\x12\n\x10ListRootsRequest\"\x90\x01\n\x11ListRootsResponse\x12?\n\x04node\x18\x01 \x01(\x0b\x32\x31.stoppablecontainer.nodeagent.v1alpha1.NodeStatus\x12:\n\x05roots\x18\x02 \x03(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Root\"\x13\n\x11WatchRootsRequest\"\xa4\x02\n\nWatchEvent\x12\x44\n\x04type\x18\x01 \x01(\x0e\x32\x36.stoppablecontainer.nodeagent.v1alpha1.WatchEvent.Type\x12\x39\n\x04root\x18\x02 \x01(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Root\x12?\n\x04node\x18\x03 \x01(\x0b\x32\x31.stoppablecontainer.nodeagent.v1alpha1.NodeStatus\"T\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x08\n\x04NODE\x10\x01\x12\x08\n\x04ROOT\x10\x02\x12\x10\n\x0cROOT_DELETED\x10\x03\x12\x10\n\x0cSNAPSHOT_END\x10\x04\"\xbf\x02\n\x0f\x41\x64mitPodRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x10\n\x08root_uid\x18\x02 \x01(\t\x12\x39\n\x04role\x18\x03 \x01(\x0e\x32+.stoppablecontainer.nodeagent.v1alpha1.Role\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x10\n\x08pod_name\x18\x05 \x01(\t\x12\x0f\n\x07pod_uid\x18\x06 \x01(\t\x12\x11\n\tcontainer\x18\x07 \x01(\t\x12\x0c\n\x04init\x18\x08 \x01(\x08\x12\x1d\n\x15\x65ntrypoint_from_image\x18\t \x01(\x08\x12\x16\n\x0e\x63md_from_image\x18\n \x01(\x08\x12\x15\n\rgid_from_root\x18\x0b \x01(\x08\x12\x18\n\x10groups_from_root\x18\x0c \x01(\x08\x12\x11\n\tsupervise\x18\r \x01(\x08\"\xa4\x02\n\x04Hook\x12\x0c\n\x04\x65xec\x18\x01 \x03(\t\x12\x45\n\x08http_get\x18\x02 \x01(\x0b\x32\x33.stoppablecontainer.nodeagent.v1alpha1.Hook.HttpGet\x12\x15\n\rsleep_seconds\x18\x03 \x01(\r\x1a%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x1a\x88\x01\n\x07HttpGet\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x43\n\x07headers\x18\x05 \x03(\x0b\x32\x32.stoppablecontainer.nodeagent.v1alpha1.Hook.Header\"\x83\x01\n\x13StartProcessRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0f\n\x07pod_uid\x18\x03 \x01(\t\x12?\n\npost_start\x18\x04 \x01(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Hook\"\xa2\x01\n\x12StopProcessRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0f\n\x07pod_uid\x18\x03 \x01(\t\x12\x10\n\x08grace_ms\x18\x04 \x01(\r\x12=\n\x08pre_stop\x18\x05 \x01(\x0b\x32+.stoppablecontainer.nodeagent.v1alpha1.Hook\x12\x0e\n\x06\x66reeze\x18\x06 \x01(\x08\"\x12\n\x10\x41\x64mitPodResponse\"\x0e\n\x0c\x44\x65\x62ugRequest\"\x1d\n\rDebugResponse\x12\x0c\n\x04json\x18\x01 \x01(\t*8\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0c\n\x08PROVIDER\x10\x01\x12\x0c\n\x08\x43ONSUMER\x10\x02*\x7f\n\x0cProcessState\x12\x1d\n\x19PROCESS_STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nCONNECTING\x10\x01\x12\x0b\n\x07STOPPED\x10\x02\x12\x0c\n\x08STARTING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\x0c\n\x08STOPPING\x10\x05\x12\n\n\x06\x46ROZEN\x10\x06\x32\xa3\n\n\tNodeAgent\x12s\n\nEnsureRoot\x12\x38.stoppablecontainer.nodeagent.v1alpha1.EnsureRootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12n\n\x0bReleaseRoot\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12{\n\nDeleteRoot\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a\x39.stoppablecontainer.nodeagent.v1alpha1.DeleteRootResponse\x12m\n\x07GetRoot\x12\x35.stoppablecontainer.nodeagent.v1alpha1.GetRootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12~\n\tListRoots\x12\x37.stoppablecontainer.nodeagent.v1alpha1.ListRootsRequest\x1a\x38.stoppablecontainer.nodeagent.v1alpha1.ListRootsResponse\x12{\n\nWatchRoots\x12\x38.stoppablecontainer.nodeagent.v1alpha1.WatchRootsRequest\x1a\x31.stoppablecontainer.nodeagent.v1alpha1.WatchEvent0\x01\x12{\n\x08\x41\x64mitPod\x12\x36.stoppablecontainer.nodeagent.v1alpha1.AdmitPodRequest\x1a\x37.stoppablecontainer.nodeagent.v1alpha1.AdmitPodResponse\x12g\n\x04Sync\x12\x32.stoppablecontainer.nodeagent.v1alpha1.RootRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12w\n\x0cStartProcess\x12:.stoppablecontainer.nodeagent.v1alpha1.StartProcessRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12u\n\x0bStopProcess\x12\x39.stoppablecontainer.nodeagent.v1alpha1.StopProcessRequest\x1a+.stoppablecontainer.nodeagent.v1alpha1.Root\x12r\n\x05\x44\x65\x62ug\x12\x33.stoppablecontainer.nodeagent.v1alpha1.DebugRequest\x1a\x34.stoppablecontainer.nodeagent.v1alpha1.DebugResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.nodeagent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1620
-  _globals['_ROLE']._serialized_end=1676
+  _globals['_ROLE']._serialized_start=2601
+  _globals['_ROLE']._serialized_end=2657
+  _globals['_PROCESSSTATE']._serialized_start=2659
+  _globals['_PROCESSSTATE']._serialized_end=2786
   _globals['_HOLDER']._serialized_start=64
   _globals['_HOLDER']._serialized_end=125
-  _globals['_ROOT']._serialized_start=128
-  _globals['_ROOT']._serialized_end=461
-  _globals['_NODESTATUS']._serialized_start=463
-  _globals['_NODESTATUS']._serialized_end=554
-  _globals['_ENSUREROOTREQUEST']._serialized_start=556
-  _globals['_ENSUREROOTREQUEST']._serialized_end=669
-  _globals['_ROOTREQUEST']._serialized_start=671
-  _globals['_ROOTREQUEST']._serialized_end=712
-  _globals['_GETROOTREQUEST']._serialized_start=714
-  _globals['_GETROOTREQUEST']._serialized_end=743
-  _globals['_DELETEROOTRESPONSE']._serialized_start=745
-  _globals['_DELETEROOTRESPONSE']._serialized_end=765
-  _globals['_LISTROOTSREQUEST']._serialized_start=767
-  _globals['_LISTROOTSREQUEST']._serialized_end=785
-  _globals['_LISTROOTSRESPONSE']._serialized_start=788
-  _globals['_LISTROOTSRESPONSE']._serialized_end=932
-  _globals['_WATCHROOTSREQUEST']._serialized_start=934
-  _globals['_WATCHROOTSREQUEST']._serialized_end=953
-  _globals['_WATCHEVENT']._serialized_start=956
-  _globals['_WATCHEVENT']._serialized_end=1248
-  _globals['_WATCHEVENT_TYPE']._serialized_start=1164
-  _globals['_WATCHEVENT_TYPE']._serialized_end=1248
-  _globals['_ADMITPODREQUEST']._serialized_start=1251
-  _globals['_ADMITPODREQUEST']._serialized_end=1551
-  _globals['_ADMITPODRESPONSE']._serialized_start=1553
-  _globals['_ADMITPODRESPONSE']._serialized_end=1571
-  _globals['_DEBUGREQUEST']._serialized_start=1573
-  _globals['_DEBUGREQUEST']._serialized_end=1587
-  _globals['_DEBUGRESPONSE']._serialized_start=1589
-  _globals['_DEBUGRESPONSE']._serialized_end=1618
-  _globals['_NODEAGENT']._serialized_start=1679
-  _globals['_NODEAGENT']._serialized_end=2754
+  _globals['_TIMELINE']._serialized_start=128
+  _globals['_TIMELINE']._serialized_end=356
+  _globals['_ROOT']._serialized_start=359
+  _globals['_ROOT']._serialized_end=829
+  _globals['_NODESTATUS']._serialized_start=831
+  _globals['_NODESTATUS']._serialized_end=922
+  _globals['_ENSUREROOTREQUEST']._serialized_start=924
+  _globals['_ENSUREROOTREQUEST']._serialized_end=1037
+  _globals['_ROOTREQUEST']._serialized_start=1039
+  _globals['_ROOTREQUEST']._serialized_end=1080
+  _globals['_GETROOTREQUEST']._serialized_start=1082
+  _globals['_GETROOTREQUEST']._serialized_end=1111
+  _globals['_DELETEROOTRESPONSE']._serialized_start=1113
+  _globals['_DELETEROOTRESPONSE']._serialized_end=1133
+  _globals['_LISTROOTSREQUEST']._serialized_start=1135
+  _globals['_LISTROOTSREQUEST']._serialized_end=1153
+  _globals['_LISTROOTSRESPONSE']._serialized_start=1156
+  _globals['_LISTROOTSRESPONSE']._serialized_end=1300
+  _globals['_WATCHROOTSREQUEST']._serialized_start=1302
+  _globals['_WATCHROOTSREQUEST']._serialized_end=1321
+  _globals['_WATCHEVENT']._serialized_start=1324
+  _globals['_WATCHEVENT']._serialized_end=1616
+  _globals['_WATCHEVENT_TYPE']._serialized_start=1532
+  _globals['_WATCHEVENT_TYPE']._serialized_end=1616
+  _globals['_ADMITPODREQUEST']._serialized_start=1619
+  _globals['_ADMITPODREQUEST']._serialized_end=1938
+  _globals['_HOOK']._serialized_start=1941
+  _globals['_HOOK']._serialized_end=2233
+  _globals['_HOOK_HEADER']._serialized_start=2057
+  _globals['_HOOK_HEADER']._serialized_end=2094
+  _globals['_HOOK_HTTPGET']._serialized_start=2097
+  _globals['_HOOK_HTTPGET']._serialized_end=2233
+  _globals['_STARTPROCESSREQUEST']._serialized_start=2236
+  _globals['_STARTPROCESSREQUEST']._serialized_end=2367
+  _globals['_STOPPROCESSREQUEST']._serialized_start=2370
+  _globals['_STOPPROCESSREQUEST']._serialized_end=2532
+  _globals['_ADMITPODRESPONSE']._serialized_start=2534
+  _globals['_ADMITPODRESPONSE']._serialized_end=2552
+  _globals['_DEBUGREQUEST']._serialized_start=2554
+  _globals['_DEBUGREQUEST']._serialized_end=2568
+  _globals['_DEBUGRESPONSE']._serialized_start=2570
+  _globals['_DEBUGRESPONSE']._serialized_end=2599
+  _globals['_NODEAGENT']._serialized_start=2789
+  _globals['_NODEAGENT']._serialized_end=4104
 # @@protoc_insertion_point(module_scope)

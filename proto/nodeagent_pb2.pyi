@@ -12,9 +12,26 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_UNSPECIFIED: _ClassVar[Role]
     PROVIDER: _ClassVar[Role]
     CONSUMER: _ClassVar[Role]
+
+class ProcessState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROCESS_STATE_UNSPECIFIED: _ClassVar[ProcessState]
+    CONNECTING: _ClassVar[ProcessState]
+    STOPPED: _ClassVar[ProcessState]
+    STARTING: _ClassVar[ProcessState]
+    RUNNING: _ClassVar[ProcessState]
+    STOPPING: _ClassVar[ProcessState]
+    FROZEN: _ClassVar[ProcessState]
 ROLE_UNSPECIFIED: Role
 PROVIDER: Role
 CONSUMER: Role
+PROCESS_STATE_UNSPECIFIED: ProcessState
+CONNECTING: ProcessState
+STOPPED: ProcessState
+STARTING: ProcessState
+RUNNING: ProcessState
+STOPPING: ProcessState
+FROZEN: ProcessState
 
 class Holder(_message.Message):
     __slots__ = ("pod_uid", "pid", "since_unix_ms")
@@ -26,8 +43,30 @@ class Holder(_message.Message):
     since_unix_ms: int
     def __init__(self, pod_uid: _Optional[str] = ..., pid: _Optional[int] = ..., since_unix_ms: _Optional[int] = ...) -> None: ...
 
+class Timeline(_message.Message):
+    __slots__ = ("pod_uid", "sandbox_unix_us", "created_unix_us", "swapped_unix_us", "verified_unix_us", "running_unix_us", "stopping_unix_us", "stopped_unix_us", "synced_unix_us")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    SANDBOX_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    SWAPPED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    STOPPING_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    sandbox_unix_us: int
+    created_unix_us: int
+    swapped_unix_us: int
+    verified_unix_us: int
+    running_unix_us: int
+    stopping_unix_us: int
+    stopped_unix_us: int
+    synced_unix_us: int
+    def __init__(self, pod_uid: _Optional[str] = ..., sandbox_unix_us: _Optional[int] = ..., created_unix_us: _Optional[int] = ..., swapped_unix_us: _Optional[int] = ..., verified_unix_us: _Optional[int] = ..., running_unix_us: _Optional[int] = ..., stopping_unix_us: _Optional[int] = ..., stopped_unix_us: _Optional[int] = ..., synced_unix_us: _Optional[int] = ...) -> None: ...
+
 class Root(_message.Message):
-    __slots__ = ("uid", "namespace", "name", "image", "image_digest", "chain_id", "mounted", "holder", "synced", "host_path", "admitted_provider_uid", "admitted_consumer_uid", "problem_reason", "problem_message")
+    __slots__ = ("uid", "namespace", "name", "image", "image_digest", "chain_id", "mounted", "holder", "synced", "host_path", "admitted_provider_uid", "admitted_consumer_uid", "problem_reason", "problem_message", "process", "timeline")
     UID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +81,8 @@ class Root(_message.Message):
     ADMITTED_CONSUMER_UID_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_REASON_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
     uid: str
     namespace: str
     name: str
@@ -56,7 +97,9 @@ class Root(_message.Message):
     admitted_consumer_uid: str
     problem_reason: str
     problem_message: str
-    def __init__(self, uid: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., image_digest: _Optional[str] = ..., chain_id: _Optional[str] = ..., mounted: _Optional[bool] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ..., synced: _Optional[bool] = ..., host_path: _Optional[str] = ..., admitted_provider_uid: _Optional[str] = ..., admitted_consumer_uid: _Optional[str] = ..., problem_reason: _Optional[str] = ..., problem_message: _Optional[str] = ...) -> None: ...
+    process: ProcessState
+    timeline: Timeline
+    def __init__(self, uid: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., image_digest: _Optional[str] = ..., chain_id: _Optional[str] = ..., mounted: _Optional[bool] = ..., holder: _Optional[_Union[Holder, _Mapping]] = ..., synced: _Optional[bool] = ..., host_path: _Optional[str] = ..., admitted_provider_uid: _Optional[str] = ..., admitted_consumer_uid: _Optional[str] = ..., problem_reason: _Optional[str] = ..., problem_message: _Optional[str] = ..., process: _Optional[_Union[ProcessState, str]] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
     __slots__ = ("node", "ready", "reason", "message", "runtime")
@@ -145,7 +188,7 @@ class WatchEvent(_message.Message):
     def __init__(self, type: _Optional[_Union[WatchEvent.Type, str]] = ..., root: _Optional[_Union[Root, _Mapping]] = ..., node: _Optional[_Union[NodeStatus, _Mapping]] = ...) -> None: ...
 
 class AdmitPodRequest(_message.Message):
-    __slots__ = ("fence", "root_uid", "role", "namespace", "pod_name", "pod_uid", "container", "init", "entrypoint_from_image", "cmd_from_image", "gid_from_root", "groups_from_root")
+    __slots__ = ("fence", "root_uid", "role", "namespace", "pod_name", "pod_uid", "container", "init", "entrypoint_from_image", "cmd_from_image", "gid_from_root", "groups_from_root", "supervise")
     FENCE_FIELD_NUMBER: _ClassVar[int]
     ROOT_UID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +201,7 @@ class AdmitPodRequest(_message.Message):
     CMD_FROM_IMAGE_FIELD_NUMBER: _ClassVar[int]
     GID_FROM_ROOT_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FROM_ROOT_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISE_FIELD_NUMBER: _ClassVar[int]
     fence: int
     root_uid: str
     role: Role
@@ -170,7 +214,66 @@ class AdmitPodRequest(_message.Message):
     cmd_from_image: bool
     gid_from_root: bool
     groups_from_root: bool
-    def __init__(self, fence: _Optional[int] = ..., root_uid: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., namespace: _Optional[str] = ..., pod_name: _Optional[str] = ..., pod_uid: _Optional[str] = ..., container: _Optional[str] = ..., init: _Optional[bool] = ..., entrypoint_from_image: _Optional[bool] = ..., cmd_from_image: _Optional[bool] = ..., gid_from_root: _Optional[bool] = ..., groups_from_root: _Optional[bool] = ...) -> None: ...
+    supervise: bool
+    def __init__(self, fence: _Optional[int] = ..., root_uid: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., namespace: _Optional[str] = ..., pod_name: _Optional[str] = ..., pod_uid: _Optional[str] = ..., container: _Optional[str] = ..., init: _Optional[bool] = ..., entrypoint_from_image: _Optional[bool] = ..., cmd_from_image: _Optional[bool] = ..., gid_from_root: _Optional[bool] = ..., groups_from_root: _Optional[bool] = ..., supervise: _Optional[bool] = ...) -> None: ...
+
+class Hook(_message.Message):
+    __slots__ = ("exec", "http_get", "sleep_seconds")
+    class Header(_message.Message):
+        __slots__ = ("name", "value")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        value: str
+        def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class HttpGet(_message.Message):
+        __slots__ = ("scheme", "host", "port", "path", "headers")
+        SCHEME_FIELD_NUMBER: _ClassVar[int]
+        HOST_FIELD_NUMBER: _ClassVar[int]
+        PORT_FIELD_NUMBER: _ClassVar[int]
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        HEADERS_FIELD_NUMBER: _ClassVar[int]
+        scheme: str
+        host: str
+        port: int
+        path: str
+        headers: _containers.RepeatedCompositeFieldContainer[Hook.Header]
+        def __init__(self, scheme: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., path: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Hook.Header, _Mapping]]] = ...) -> None: ...
+    EXEC_FIELD_NUMBER: _ClassVar[int]
+    HTTP_GET_FIELD_NUMBER: _ClassVar[int]
+    SLEEP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    exec: _containers.RepeatedScalarFieldContainer[str]
+    http_get: Hook.HttpGet
+    sleep_seconds: int
+    def __init__(self, exec: _Optional[_Iterable[str]] = ..., http_get: _Optional[_Union[Hook.HttpGet, _Mapping]] = ..., sleep_seconds: _Optional[int] = ...) -> None: ...
+
+class StartProcessRequest(_message.Message):
+    __slots__ = ("fence", "uid", "pod_uid", "post_start")
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    POST_START_FIELD_NUMBER: _ClassVar[int]
+    fence: int
+    uid: str
+    pod_uid: str
+    post_start: Hook
+    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., post_start: _Optional[_Union[Hook, _Mapping]] = ...) -> None: ...
+
+class StopProcessRequest(_message.Message):
+    __slots__ = ("fence", "uid", "pod_uid", "grace_ms", "pre_stop", "freeze")
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    PRE_STOP_FIELD_NUMBER: _ClassVar[int]
+    FREEZE_FIELD_NUMBER: _ClassVar[int]
+    fence: int
+    uid: str
+    pod_uid: str
+    grace_ms: int
+    pre_stop: Hook
+    freeze: bool
+    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., grace_ms: _Optional[int] = ..., pre_stop: _Optional[_Union[Hook, _Mapping]] = ..., freeze: _Optional[bool] = ...) -> None: ...
 
 class AdmitPodResponse(_message.Message):
     __slots__ = ()

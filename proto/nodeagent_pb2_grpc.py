@@ -74,6 +74,16 @@ class NodeAgentStub:
                 request_serializer=proto_dot_nodeagent__pb2.RootRequest.SerializeToString,
                 response_deserializer=proto_dot_nodeagent__pb2.Root.FromString,
                 _registered_method=True)
+        self.StartProcess = channel.unary_unary(
+                '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/StartProcess',
+                request_serializer=proto_dot_nodeagent__pb2.StartProcessRequest.SerializeToString,
+                response_deserializer=proto_dot_nodeagent__pb2.Root.FromString,
+                _registered_method=True)
+        self.StopProcess = channel.unary_unary(
+                '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/StopProcess',
+                request_serializer=proto_dot_nodeagent__pb2.StopProcessRequest.SerializeToString,
+                response_deserializer=proto_dot_nodeagent__pb2.Root.FromString,
+                _registered_method=True)
         self.Debug = channel.unary_unary(
                 '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/Debug',
                 request_serializer=proto_dot_nodeagent__pb2.DebugRequest.SerializeToString,
@@ -146,7 +156,31 @@ class NodeAgentServicer:
 
     def Sync(self, request, context):
         """Writes everything of the root that is still in memory to disk (syncfs(2)) and says so in Root.synced.
-        ABORTED              a container holds the root: what it writes next would not be covered
+        ABORTED              a container holds the root, and not only its gate: what it writes next would not be covered
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartProcess(self, request, context):
+        """Starts, or thaws, the command of a supervised container (AdmitPodRequest.supervise). OK when it runs already.
+        Promises on OK: Root.process is RUNNING, or STARTING while post_start runs; a post_start that fails ends the
+        container with its gate, as the kubelet does, and the restart policy decides what follows.
+        NOT_FOUND            no supervised container of this pod holds the root
+        UNAVAILABLE          its gate has not connected yet
+        ABORTED              it is being stopped; the order stands, and it is started again afterwards
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopProcess(self, request, context):
+        """Stops, or freezes, the command of a supervised container; the pod stays. First pre_stop, then the signal, after the
+        grace SIGKILL; whatever else is left of the container's processes is killed; then everything is written to disk.
+        Waits for the end for at most 0.2 s: Root.process is STOPPED (then synced is true) or FROZEN, or STOPPING, and then
+        WatchRoots tells the rest. OK when it is stopped already.
+        NOT_FOUND            no supervised container of this pod holds the root
+        UNAVAILABLE          its gate has not connected yet
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,6 +234,16 @@ def add_NodeAgentServicer_to_server(servicer, server):
             'Sync': grpc.unary_unary_rpc_method_handler(
                     servicer.Sync,
                     request_deserializer=proto_dot_nodeagent__pb2.RootRequest.FromString,
+                    response_serializer=proto_dot_nodeagent__pb2.Root.SerializeToString,
+            ),
+            'StartProcess': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartProcess,
+                    request_deserializer=proto_dot_nodeagent__pb2.StartProcessRequest.FromString,
+                    response_serializer=proto_dot_nodeagent__pb2.Root.SerializeToString,
+            ),
+            'StopProcess': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopProcess,
+                    request_deserializer=proto_dot_nodeagent__pb2.StopProcessRequest.FromString,
                     response_serializer=proto_dot_nodeagent__pb2.Root.SerializeToString,
             ),
             'Debug': grpc.unary_unary_rpc_method_handler(
@@ -423,6 +467,60 @@ class NodeAgent:
             target,
             '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/Sync',
             proto_dot_nodeagent__pb2.RootRequest.SerializeToString,
+            proto_dot_nodeagent__pb2.Root.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartProcess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/StartProcess',
+            proto_dot_nodeagent__pb2.StartProcessRequest.SerializeToString,
+            proto_dot_nodeagent__pb2.Root.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopProcess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stoppablecontainer.nodeagent.v1alpha1.NodeAgent/StopProcess',
+            proto_dot_nodeagent__pb2.StopProcessRequest.SerializeToString,
             proto_dot_nodeagent__pb2.Root.FromString,
             options,
             channel_credentials,
