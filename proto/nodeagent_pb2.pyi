@@ -217,36 +217,6 @@ class AdmitPodRequest(_message.Message):
     supervise: bool
     def __init__(self, fence: _Optional[int] = ..., root_uid: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., namespace: _Optional[str] = ..., pod_name: _Optional[str] = ..., pod_uid: _Optional[str] = ..., container: _Optional[str] = ..., init: _Optional[bool] = ..., entrypoint_from_image: _Optional[bool] = ..., cmd_from_image: _Optional[bool] = ..., gid_from_root: _Optional[bool] = ..., groups_from_root: _Optional[bool] = ..., supervise: _Optional[bool] = ...) -> None: ...
 
-class Hook(_message.Message):
-    __slots__ = ("exec", "http_get", "sleep_seconds")
-    class Header(_message.Message):
-        __slots__ = ("name", "value")
-        NAME_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        name: str
-        value: str
-        def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-    class HttpGet(_message.Message):
-        __slots__ = ("scheme", "host", "port", "path", "headers")
-        SCHEME_FIELD_NUMBER: _ClassVar[int]
-        HOST_FIELD_NUMBER: _ClassVar[int]
-        PORT_FIELD_NUMBER: _ClassVar[int]
-        PATH_FIELD_NUMBER: _ClassVar[int]
-        HEADERS_FIELD_NUMBER: _ClassVar[int]
-        scheme: str
-        host: str
-        port: int
-        path: str
-        headers: _containers.RepeatedCompositeFieldContainer[Hook.Header]
-        def __init__(self, scheme: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., path: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Hook.Header, _Mapping]]] = ...) -> None: ...
-    EXEC_FIELD_NUMBER: _ClassVar[int]
-    HTTP_GET_FIELD_NUMBER: _ClassVar[int]
-    SLEEP_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    exec: _containers.RepeatedScalarFieldContainer[str]
-    http_get: Hook.HttpGet
-    sleep_seconds: int
-    def __init__(self, exec: _Optional[_Iterable[str]] = ..., http_get: _Optional[_Union[Hook.HttpGet, _Mapping]] = ..., sleep_seconds: _Optional[int] = ...) -> None: ...
-
 class StartProcessRequest(_message.Message):
     __slots__ = ("fence", "uid", "pod_uid", "post_start")
     FENCE_FIELD_NUMBER: _ClassVar[int]
@@ -256,8 +226,8 @@ class StartProcessRequest(_message.Message):
     fence: int
     uid: str
     pod_uid: str
-    post_start: Hook
-    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., post_start: _Optional[_Union[Hook, _Mapping]] = ...) -> None: ...
+    post_start: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., post_start: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StopProcessRequest(_message.Message):
     __slots__ = ("fence", "uid", "pod_uid", "grace_ms", "pre_stop", "freeze")
@@ -271,9 +241,9 @@ class StopProcessRequest(_message.Message):
     uid: str
     pod_uid: str
     grace_ms: int
-    pre_stop: Hook
+    pre_stop: _containers.RepeatedScalarFieldContainer[str]
     freeze: bool
-    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., grace_ms: _Optional[int] = ..., pre_stop: _Optional[_Union[Hook, _Mapping]] = ..., freeze: _Optional[bool] = ...) -> None: ...
+    def __init__(self, fence: _Optional[int] = ..., uid: _Optional[str] = ..., pod_uid: _Optional[str] = ..., grace_ms: _Optional[int] = ..., pre_stop: _Optional[_Iterable[str]] = ..., freeze: _Optional[bool] = ...) -> None: ...
 
 class AdmitPodResponse(_message.Message):
     __slots__ = ()
