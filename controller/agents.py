@@ -18,14 +18,14 @@ import grpc
 
 from controller import names
 from controller.errors import Absent, Busy, ControllerError, NodeFailed, NotYet, Rejected
-from controller.model import AgentStatus, Role, Root
+from controller.model import AgentStatus, Process, Role, Root
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controller.doors import Admission, RootOrder
+    from controller.doors import Admission, RootOrder, StopOrder
     from controller.store import Store
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,16 @@ CODES: dict[grpc.StatusCode, type[ControllerError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: NodeFailed,
     grpc.StatusCode.NOT_FOUND: Absent,
     grpc.StatusCode.INTERNAL: NodeFailed,
+}
+
+PROCESSES = {
+    pb.PROCESS_STATE_UNSPECIFIED: Process.NONE,
+    pb.CONNECTING: Process.CONNECTING,
+    pb.STOPPED: Process.STOPPED,
+    pb.STARTING: Process.STARTING,
+    pb.RUNNING: Process.RUNNING,
+    pb.STOPPING: Process.STOPPING,
+    pb.FROZEN: Process.FROZEN,
 }
 
 
@@ -158,8 +168,30 @@ class Agents:
             cmd_from_image=admission.cmd_from_image,
             gid_from_root=admission.gid_from_root,
             groups_from_root=admission.groups_from_root,
+            supervise=admission.supervise,
         )
         await self._call(node, "AdmitPod", request, CALL_SECONDS)
+
+    async def start_process(
+        self, node: str, uid: str, pod_uid: str, post_start: tuple[str, ...]
+    ) -> Root:
+        """The command runs, or its hook does."""
+        request = pb.StartProcessRequest(
+            fence=self._fence(), uid=uid, pod_uid=pod_uid, post_start=post_start
+        )
+        return read_root(await self._call(node, "StartProcess", request, CALL_SECONDS))
+
+    async def stop_process(self, node: str, order: StopOrder) -> Root:
+        """The command is stopped or frozen, or on its way."""
+        request = pb.StopProcessRequest(
+            fence=self._fence(),
+            uid=order.uid,
+            pod_uid=order.pod_uid,
+            grace_ms=order.grace_ms,
+            pre_stop=order.pre_stop,
+            freeze=order.freeze,
+        )
+        return read_root(await self._call(node, "StopProcess", request, SLOW_CALL_SECONDS))
 
     async def _call(self, node: str, method: str, request: Any, seconds: float) -> Any:
         line = self._lines.get(node)
@@ -256,6 +288,8 @@ def read_root(root: Any) -> Root:
         admitted_consumer=root.admitted_consumer_uid[:MAX_ID],
         problem_reason=root.problem_reason[:MAX_ID],
         problem_message=root.problem_message[:MAX_TEXT],
+        # A word of a newer agent is nothing that may be relied on.
+        process=PROCESSES.get(root.process, Process.CONNECTING),
     )
 
 

@@ -16,6 +16,8 @@ from controller.doors import Admission, RootOrder
 from controller.errors import Absent, Conflict, LeaseLost, NameTaken
 from controller.images import provider_image
 from controller.model import POD, SC, SCI, Key, Place, Role
+from controller.pods import is_supervised
+from controller.processes import ProcessSteps
 from controller.steps import (
     AddFinalizer,
     AdmitPod,
@@ -28,11 +30,15 @@ from controller.steps import (
     MirrorInstance,
     RemoveFinalizer,
     ReplacePod,
+    StartProcess,
+    StopProcess,
     SyncRoot,
+    TellPod,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from controller.doors import AgentsDoor, KubeDoor
     from controller.memory import Memory
@@ -47,9 +53,15 @@ class Apply:
     """Carries out steps; `may_act` is asked before each."""
 
     def __init__(
-        self, kube: KubeDoor, agents: AgentsDoor, store: Store, may_act: Callable[[], bool]
+        self,
+        kube: KubeDoor,
+        agents: AgentsDoor,
+        store: Store,
+        may_act: Callable[[], bool],
+        clock: Callable[[], datetime],
     ) -> None:
         self._kube, self._agents, self._store, self._may_act = kube, agents, store, may_act
+        self._process = ProcessSteps(kube, agents, store, clock)
 
     async def apply(self, step: Step, seen: Observed, memory: Memory, now: float) -> None:
         """One step; what it was planned from comes along."""
@@ -75,11 +87,15 @@ class Apply:
                 await self._create_pod(parent, seen, step.role)
             case DeletePod():
                 await self._delete(POD, _pod_key(parent, step.role), step.uid)
+                memory.cold_reason = step.why or memory.cold_reason
+            case StartProcess() | StopProcess() | TellPod():
+                await self._process.apply(step, _pod_key(parent, Role.CONSUMER))
             case ReplacePod():
                 # A command that never ran needs no time to end.
                 grace = 0 if step.now else None
                 await self._delete(POD, _pod_key(parent, step.role), step.uid, grace)
                 memory.replace(step.role, now)
+                memory.cold_reason = step.why
             case AdmitPod():
                 await self._admit(parent, seen, step, memory)
             case EnsureRoot():
@@ -216,6 +232,7 @@ class Apply:
             cmd_from_image=is_consumer and guard_only and not has_args,
             gid_from_root=is_consumer and not _has(pod, "runAsGroup"),
             groups_from_root=is_consumer and not _has(pod, "supplementalGroupsPolicy", "Strict"),
+            supervise=is_consumer and is_supervised(pod["spec"]),
         )
         await self._agents.admit(node, admission)
         word = self._store.word(node)

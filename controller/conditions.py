@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from controller.consumer import consumer_ready
 from controller.images import image_changed, lost_data, wants_reset
-from controller.model import Condition, UpdatePolicy
+from controller.inplace import is_at_rest, why_not_kept
+from controller.model import Condition, Process, StopMode, UpdatePolicy
 from controller.pods import PULL_FAILURES
+from controller.supervision import unsupported
 from controller.template import digest
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # Kubelet says the same failure in two turns; without its prefix the message does not change.
 BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull)?:? ?')
 MAX_MESSAGE = 2000
+STOPPED = "kubectl exec works, in the kept root; what it starts ends with the next stop"
+FROZEN = "all processes are kept, and their memory stays in use; kubectl exec works once it runs"
 
 
 def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
@@ -32,6 +36,7 @@ def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
         _root_ready(seen, parent),
         consumer_ready(seen, parent),
         _update_pending(seen, parent),
+        *_pod_kept(seen, parent),
     )
     return {one.type: one._replace(message=one.message[:MAX_MESSAGE]) for one in found}
 
@@ -149,6 +154,26 @@ def _update_pending(seen: Observed, parent: Parent) -> Condition:
             return yes("Restarting", "the container is being restarted with the new template")
         return yes("TemplateChanged", "the change applies at the next start")
     return Condition("UpdatePending", False, "UpToDate")
+
+
+def _pod_kept(seen: Observed, parent: Parent) -> tuple[Condition, ...]:
+    """Whether a stop leaves the pod; only where the user asks for it."""
+    if parent.stop_mode is StopMode.COLD or parent.template is None:
+        return ()
+    pod = seen.consumer if seen.consumer and seen.consumer.ours else None
+    refused = unsupported(parent.template)
+    if refused:
+        return (Condition("PodKept", False, "Unsupported", f"{refused}; stops are cold"),)
+    if pod is None:
+        return (Condition("PodKept", False, "NoPod", "the next start makes the pod anew"),)
+    why = why_not_kept(seen, parent, pod)
+    if why:
+        return (Condition("PodKept", False, why, "the next start makes the pod anew"),)
+    if not is_at_rest(seen, pod):
+        return (Condition("PodKept", True, "Supervised", "a stop keeps the pod"),)
+    if seen.root and seen.root.process is Process.FROZEN:
+        return (Condition("PodKept", True, "Frozen", FROZEN),)
+    return (Condition("PodKept", True, "Stopped", STOPPED),)
 
 
 def _asked_digest(seen: Observed, image: str) -> str:

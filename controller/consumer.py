@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.inplace import is_at_rest, why_not_kept
 from controller.manifests import pod_name
-from controller.model import Condition, Role
+from controller.model import Condition, Process, Role
 from controller.plan import already_finished
 from controller.pods import CRASH_LOOP, FAILURES
 from controller.verdicts import failed_at_guard, is_finished, runtime_class_refused
@@ -16,6 +17,17 @@ from controller.verdicts import failed_at_guard, is_finished, runtime_class_refu
 if TYPE_CHECKING:
     from controller.model import Body, Observed, Parent, Pod
 
+SYNCING = "what the container wrote is being written to disk"
+# Of a supervised container whose gate runs, and the command does not.
+WAITS = {
+    Process.NONE: "the container's gate has not reached the node agent",
+    Process.CONNECTING: "the container's gate has not reached the node agent",
+    Process.STOPPED: "the command is being started in its pod",
+    Process.STARTING: "the postStart hook runs",
+    Process.STOPPING: "an earlier stop of the command has not ended",
+    Process.FROZEN: "the command is being thawed",
+}
+GATE_CLOSED = "ReadinessGateClosed"
 AGAIN = "set running to false, then to true, to run it again"
 NOT_TOUCHED = "belongs to something else and is not touched: delete or rename it"
 LEGACY = (
@@ -105,7 +117,11 @@ def _stopping(seen: Observed, parent: Parent) -> tuple[str, str]:
     """Stopped is a promise: no pod, a free root, and every byte on disk."""
     pod, root = seen.consumer, seen.root
     if pod and not pod.foreign:
-        return "Stopping", "the pod is terminating" if pod.deleting else ""
+        if pod.deleting or parent.deleting or why_not_kept(seen, parent, pod):
+            return "Stopping", "the pod is terminating" if pod.deleting else ""
+        if not is_at_rest(seen, pod):
+            return "Stopping", "the command is being stopped, its pod stays"
+        return ("Stopped", "") if root and root.synced else ("Stopping", SYNCING)
     if any(one.held for one in seen.roots):
         return "Stopping", "processes of the pod still hold the root"
     if root is None or not root.mounted:
@@ -114,7 +130,7 @@ def _stopping(seen: Observed, parent: Parent) -> tuple[str, str]:
         return ("Stopped", "") if was else ("Starting", "the root is being prepared")
     if root.synced:
         return "Stopped", ""
-    return "Stopping", "what the container wrote is being written to disk"
+    return "Stopping", SYNCING
 
 
 def _running(seen: Observed, pod: Pod) -> tuple[bool, str, str]:
@@ -148,8 +164,12 @@ def _running(seen: Observed, pod: Pod) -> tuple[bool, str, str]:
         return False, "RootBusy", f"pod uid {seen.root.holder or 'unknown'} holds the root"
     if not state.running:
         return False, "Starting", _restarting(pod)
+    if pod.supervised and seen.root and seen.root.process in WAITS:
+        return False, "Starting", WAITS[seen.root.process]
     if pod.ready:
         return True, "Ready", ""
+    if pod.supervised and pod.containers_ready:
+        return False, GATE_CLOSED, "the command runs, and kubelet has still to say so"
     return False, "NotReady", pod.trouble or "the container runs and is not ready yet"
 
 

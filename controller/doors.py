@@ -43,6 +43,18 @@ class Admission:
     cmd_from_image: bool = False
     gid_from_root: bool = False
     groups_from_root: bool = False
+    supervise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """What StopProcess is asked for; the grace in milliseconds, for hook and command together."""
+
+    uid: str
+    pod_uid: str
+    grace_ms: int
+    pre_stop: tuple[str, ...] = ()
+    freeze: bool = False
 
 
 class KubeDoor(Protocol):
@@ -67,7 +79,7 @@ class KubeDoor(Protocol):
     async def patch(
         self, kind: Kind, key: Key, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> Body:
-        """Merge patch; on the status of nodes a strategic one, which merges conditions by type."""
+        """Merge patch; a strategic one on the status of nodes and pods: conditions merge."""
 
     async def replace(self, kind: Kind, body: Body) -> Body:
         """PUT with the resourceVersion in the body."""
@@ -93,6 +105,14 @@ class AgentsDoor(Protocol):
 
     async def admit(self, node: str, admission: Admission) -> None:
         """The agent knows the pod."""
+
+    async def start_process(
+        self, node: str, uid: str, pod_uid: str, post_start: tuple[str, ...]
+    ) -> Root:
+        """The command of the supervised container runs, or its hook does."""
+
+    async def stop_process(self, node: str, order: StopOrder) -> Root:
+        """The command is stopped or frozen, or on its way; the stream says when."""
 
     def point(self, node: str, address: str) -> None:
         """The agent of this node is there; empty: nowhere."""

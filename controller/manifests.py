@@ -9,7 +9,8 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from controller import names, placement
-from controller.model import POD, SC, SCI, Body, Key, Parent, Role
+from controller.model import POD, SC, SCI, Body, Key, Parent, Role, StopMode
+from controller.supervision import supervised, unsupported
 from controller.template import digest
 
 if TYPE_CHECKING:
@@ -143,7 +144,34 @@ def consumer(parent: Parent, template: Template, owner_uid: str, node: str, root
     # is always said.
     if container.get("imagePullPolicy") != "Never":
         container["imagePullPolicy"] = "IfNotPresent"
+    if parent.stop_mode is not StopMode.COLD and not unsupported(template):
+        spec = supervised(spec)
     return _pod(parent, Role.CONSUMER, owner_uid, template, spec, root_id=root.uid)
+
+
+def told(uid: str, *, running: bool, at: str) -> Body:
+    """A patch of a supervised pod's status: what its readiness gate waits for.
+
+    Kubelet says Ready once the gate is open; that it is closed need not wait for kubelet.
+    """
+    conditions = [
+        {
+            "type": names.RUNNING_CONDITION,
+            "status": "True" if running else "False",
+            "reason": "CommandRunning" if running else "CommandStopped",
+            "lastTransitionTime": at,
+        }
+    ]
+    if not running:
+        conditions.append(
+            {
+                "type": "Ready",
+                "status": "False",
+                "reason": "ReadinessGatesNotReady",
+                "lastTransitionTime": at,
+            }
+        )
+    return {"metadata": {"uid": uid}, "status": {"conditions": conditions}}
 
 
 def pinned(affinity: Mapping[str, Any] | None, node: str) -> Body:

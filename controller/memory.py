@@ -26,6 +26,7 @@ class Memory:
     deleted: set[Place] = field(default_factory=set)
     replaced: dict[Role, tuple[int, float]] = field(default_factory=dict)
     passing_since: float | None = None
+    cold_reason: str = ""
 
     def fail(self, step: str, reason: str, message: str, wait: float, now: float) -> None:
         """Remembers a failed step and holds it back."""

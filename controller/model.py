@@ -59,6 +59,26 @@ class ImageChangePolicy(StrEnum):
     RESET = "Reset"
 
 
+class StopMode(StrEnum):
+    """What a stop keeps."""
+
+    COLD = "Cold"
+    WARM = "Warm"
+    FREEZE = "Freeze"
+
+
+class Process(StrEnum):
+    """How the command of a supervised container is, by the agent's word."""
+
+    NONE = ""
+    CONNECTING = "Connecting"
+    STOPPED = "Stopped"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    FROZEN = "Frozen"
+
+
 class Role(StrEnum):
     """What one of our pods is for."""
 
@@ -104,6 +124,7 @@ class Parent:
     invalid: str = ""
     update_policy: UpdatePolicy = UpdatePolicy.ON_NEXT_START
     image_change_policy: ImageChangePolicy = ImageChangePolicy.KEEP
+    stop_mode: StopMode = StopMode.COLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +186,9 @@ class Pod:
     legacy: bool = False
     trouble: str = ""
     has_claims: bool = False
+    supervised: bool = False
+    told_running: str = ""
+    containers_ready: bool = False
 
     @property
     def foreign(self) -> bool:
@@ -190,6 +214,7 @@ class Root:
     admitted_consumer: str = ""
     problem_reason: str = ""
     problem_message: str = ""
+    process: Process = Process.NONE
 
 
 class Place(NamedTuple):

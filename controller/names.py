@@ -22,6 +22,9 @@ AGENT_LABEL: Final = f"{GROUP}/agent"
 AGENT_READY: Final = "ready"
 NODE_CONDITION: Final = "StoppableContainerReady"
 
+# The readiness gate of a pod whose command may be stopped while the pod stays.
+RUNNING_CONDITION: Final = f"{GROUP}/running"
+
 PLACEMENT_PREFIX: Final = f"placement.{GROUP}"
 # In the agent's refusal of a container whose runtime does not build its root from root.path.
 RUNTIME_CLASS_UNSUPPORTED: Final = "RuntimeClassUnsupported"

@@ -22,6 +22,7 @@ from controller.model import (
     Observed,
     Parent,
     Role,
+    StopMode,
     UpdatePolicy,
 )
 from controller.pods import controller_of, read_pod
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from controller.model import Body, Pod, Root
     from controller.store import AgentWord, Store
 
-    _Choice = TypeVar("_Choice", UpdatePolicy, ImageChangePolicy)
+    _Choice = TypeVar("_Choice", UpdatePolicy, ImageChangePolicy, StopMode)
 
 MAX_SUMMARY_NODES = 5
 
@@ -101,6 +102,7 @@ def read_parent(body: Body) -> Parent:
         invalid=invalid,
         update_policy=_chosen(UpdatePolicy, spec.get("updatePolicy")),
         image_change_policy=_chosen(ImageChangePolicy, spec.get("imageChangePolicy")),
+        stop_mode=_chosen(StopMode, spec.get("stopMode")),
     )
 
 

@@ -20,6 +20,7 @@ from controller.images import (
     outdated_provider,
     wants_reset,
 )
+from controller.inplace import start_steps, stop_steps, thaw
 from controller.manifests import instance_spec
 from controller.model import ImageChangePolicy, Place, Role, UpdatePolicy
 from controller.pods import FAILURES
@@ -111,9 +112,11 @@ def _consumer(seen: Observed, parent: Parent) -> Iterator[Step]:
         elif not parent.running and root and needs_sync(seen):
             yield SyncRoot(seen.home, root.uid)
     elif pod.deleting or pod.foreign:
-        return
-    elif pod.left or not parent.running:
+        yield from thaw(seen, pod)
+    elif pod.left:
         yield DeletePod(Role.CONSUMER, pod.uid)
+    elif not parent.running:
+        yield from stop_steps(seen, parent, pod)
     elif must_run_again(pod):
         yield ReplacePod(Role.CONSUMER, pod.uid, "it ended without the command's doing", now=False)
     elif takes_template_now(seen, parent, pod):
@@ -126,6 +129,8 @@ def _consumer(seen: Observed, parent: Parent) -> Iterator[Step]:
             yield AdmitPod(Role.CONSUMER, seen.home)
     elif failed_at_guard(pod) and may_start(seen, parent):
         yield ReplacePod(Role.CONSUMER, pod.uid, "the node agent was away at its start", now=True)
+    else:
+        yield from start_steps(seen, parent, pod)
 
 
 def _provider(seen: Observed, parent: Parent) -> Iterator[Step]:
@@ -180,6 +185,7 @@ def _release(seen: Observed, parent: Parent) -> Iterator[Step]:
     pods = [(Role.CONSUMER, seen.consumer), (Role.PROVIDER, seen.provider)]
     present = [(role, pod) for role, pod in pods if pod and not pod.foreign]
     for role, pod in present:
+        yield from thaw(seen, pod)
         if not pod.deleting:
             yield DeletePod(role, pod.uid)
     if present:

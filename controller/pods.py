@@ -80,7 +80,16 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         legacy=owned and not of_parent,
         trouble=_trouble(status, str(first.get("name"))),
         has_claims=any("persistentVolumeClaim" in one for one in spec.get("volumes") or []),
+        supervised=is_supervised(spec),
+        containers_ready=(found.get("ContainersReady") or {}).get("status") == "True",
+        told_running=str((found.get(names.RUNNING_CONDITION) or {}).get("status") or ""),
     )
+
+
+def is_supervised(spec: Mapping[str, Any]) -> bool:
+    """Made so that its command can be stopped while the pod stays: it has our readiness gate."""
+    gates = spec.get("readinessGates") or []
+    return any(gate.get("conditionType") == names.RUNNING_CONDITION for gate in gates)
 
 
 def read_container(status: Mapping[str, Any], name: str) -> ContainerState:

@@ -53,7 +53,7 @@ class Reconciler:
     ) -> None:
         self._store, self._events = store, events
         self._may_act, self._monotonic, self._clock = may_act, monotonic, clock
-        self._apply = Apply(kube, agents, store, may_act)
+        self._apply = Apply(kube, agents, store, may_act, clock)
         self._report = Report(kube, store, events, clock)
         self._memories: dict[Key, Memory] = {}
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controller import conditions
-from controller.consumer import finished_record
+from controller.consumer import GATE_CLOSED, finished_record
 from controller.manifests import pod_name
-from controller.model import Condition, Role
+from controller.model import Condition, Process, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,13 +113,17 @@ def proven_running(seen: Observed, parent: Parent) -> bool:
     if not parent.running:
         return False
     if root is not None and root.mounted and root.held:
-        return root.holder == pod.uid
+        # A supervised container runs its gate; the command is what the agent says.
+        runs = root.process is Process.RUNNING or not pod.supervised
+        return runs and root.holder == pod.uid
     # The agent is away and has not spoken since this controller began: what it once said stands.
     return root is None and not seen.agent.connected and parent.status.get("phase") == "Running"
 
 
 def is_passing(wanted: Mapping[str, Any]) -> bool:
     """A state between two: worth writing only when it lasts."""
+    if wanted["conditions"][0]["reason"] == GATE_CLOSED:
+        return True
     return bool(wanted["phase"] == "Pending" and "finished" not in wanted)
 
 

@@ -52,10 +52,38 @@ class CreatePod:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """DELETE with the pod's own grace period."""
+    """DELETE with the pod's own grace period; `why` when it should have stayed."""
 
     role: Role
     uid: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartProcess:
+    """Starts, or thaws, the command of a supervised container whose pod stayed."""
+
+    node: str
+    root: str
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopProcess:
+    """Stops, or freezes, the command; the pod stays, and is told that it is not running."""
+
+    node: str
+    root: str
+    pod: str
+    freeze: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellPod:
+    """Writes the condition that the readiness gate of a supervised pod waits for."""
+
+    uid: str
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +138,9 @@ Step = (
     | CleanInstance
     | CreatePod
     | DeletePod
+    | StartProcess
+    | StopProcess
+    | TellPod
     | ReplacePod
     | AdmitPod
     | EnsureRoot

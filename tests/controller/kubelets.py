@@ -67,9 +67,22 @@ class Kubelets:
             self.kube.forget(POD, key_of(pod))
             return True
         status = pod.get("status") or {}
+        if status.get("phase") == "Running" and status.get("containerStatuses"):
+            return self._follow_gates(pod)
         if status.get("phase") in {"Failed", "Succeeded"} or status.get("containerStatuses"):
             return self._retry_pull(pod, node)
         return self._start(pod, node)
+
+    def _follow_gates(self, pod: Body) -> bool:
+        """Ready is what the container and every readiness gate of the pod say."""
+        conditions = {one["type"]: one for one in pod["status"].get("conditions") or []}
+        gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []]
+        if not gates:
+            return False
+        told = all(conditions.get(gate, {}).get("status") == "True" for gate in gates)
+        whole = conditions.get("ContainersReady", {}).get("status") == "True"
+        conditions["Ready"] = {"type": "Ready", "status": str(told and whole)}
+        return self._set_status(pod, {"conditions": list(conditions.values())})
 
     def _retry_pull(self, pod: Body, node: str) -> bool:
         waiting = pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting")
@@ -86,7 +99,7 @@ class Kubelets:
         if refusal:
             waiting = {"reason": "RunContainerError", "message": refusal}
             return self._set_container(pod, {"waiting": waiting}, "Pending", ready=False)
-        ready = image not in self.never_ready
+        ready = image not in self.never_ready and not pod["spec"].get("readinessGates")
         return self._set_container(pod, {"running": {}}, "Running", ready=ready)
 
     def _set_container(self, pod: Body, state: Body, phase: str, *, ready: bool) -> bool:
@@ -100,9 +113,11 @@ class Kubelets:
         }
         if state.get("waiting", {}).get("reason") == "ImagePullBackOff":
             entry["imageID"] = ""
+        whole = "running" in state and container["image"] not in self.never_ready
         conditions = [
             {"type": "PodScheduled", "status": "True"},
             {"type": "Ready", "status": "True" if ready else "False"},
+            {"type": "ContainersReady", "status": str(whole)},
         ]
         return self._set_status(
             pod, {"phase": phase, "containerStatuses": [entry], "conditions": conditions}

@@ -10,7 +10,8 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.model import POD, SCI, Key
+from controller.errors import NotYet
+from controller.model import POD, SC, SCI, Key, Process
 from tests.controller.world import APP, PROVIDER, World
 
 ACTS = (
@@ -26,7 +27,13 @@ ACTS = (
     "force delete, processes survive",
     "survivors end",
     "controller restarts",
+    "stop cold",
+    "stop warm",
+    "stop by freezing",
+    "agent refuses processes",
+    "agent takes processes",
 )
+MODES = {"stop cold": "Cold", "stop warm": "Warm", "stop by freezing": "Freeze"}
 
 
 async def act(world: World, what: str) -> None:
@@ -55,6 +62,13 @@ async def act(world: World, what: str) -> None:
             world.end_survivors()
         case "controller restarts":
             await world.restart_controller()
+        case "stop cold" | "stop warm" | "stop by freezing":
+            world.kube.change(SC, APP, {"spec": {"stopMode": MODES[what], "running": False}})
+        case "agent refuses processes":
+            silent = NotYet("its gate has not connected yet")
+            world.agents.agents[node].refuse |= {"start_process": silent, "stop_process": silent}
+        case "agent takes processes":
+            world.agents.agents[node].refuse.clear()
 
 
 async def story(acts: list[tuple[str, float]], *, end_running: bool) -> None:
@@ -67,22 +81,33 @@ async def story(acts: list[tuple[str, float]], *, end_running: bool) -> None:
         await world.settle(wait)
         assert len(world.births()) == 1, "a second root was made"
         agent = world.agents.agents["n1"]
+        (root,) = agent.roots.values()
         if world.status()["phase"] == "Running" and agent.up:
             assert len(agent.processes) == 1
+            assert root.process in {Process.NONE, Process.RUNNING}
+        if world.status()["phase"] == "Stopped" and agent.up:
+            assert not agent.processes or root.process in {Process.STOPPED, Process.FROZEN}
     for node in list(world.dead_nodes):
         world.node_up(node)
     for name in world.agents.agents:
+        world.agents.agents[name].refuse.clear()
         world.agents.back(name)
     world.end_survivors()
     world.run(end_running)
     await world.settle(300)
 
     assert world.status()["phase"] == ("Running" if end_running else "Stopped"), world.status()
-    assert (world.get(POD, APP) is not None) is end_running
+    assert (world.get(POD, APP) is not None) is end_running or is_kept(world)
     assert world.get(POD, PROVIDER) is not None
     assert world.births() == births
     assert world.kube.objects[SCI, APP]["spec"]["node"] == "n1"
     assert Key("default", "app") == APP
+
+
+def is_kept(world: World) -> bool:
+    """Whether the command is stopped, or frozen, in a pod that stays."""
+    (root,) = world.agents.agents["n1"].roots.values()
+    return root.process in {Process.STOPPED, Process.FROZEN} and root.synced
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -161,6 +161,15 @@ class Stoppable:
         assert self.consumer() is None
         assert self.provider() is not None
 
+    def rest(self) -> None:
+        """Stop where the pod stays: it is there, and neither it nor anybody calls it ready."""
+        before = self.pod_uid()
+        self.set_running(False)
+        self.wait_phase("Stopped")
+        assert self.pod_uid() == before, self.explain()
+        ready = condition(self.consumer() or {}, "Ready")
+        assert ready["status"] == "False", ready
+
     def runs(self) -> int:
         """The lines of /runs in the kept root, read on the node: nothing needs to run."""
         status = self.get().get("status", {})

@@ -40,9 +40,9 @@ def main_status(app: Stoppable) -> Object:
     return statuses[0]
 
 
-@pytest.mark.parametrize("init", [True, False])
+@pytest.mark.parametrize(("init", "mode"), [(True, "Cold"), (False, "Cold"), (True, "Warm")])
 def test_hooks_run_once_per_start_and_stop_on_the_kept_root(
-    make: Make, namespace: str, init: bool
+    make: Make, namespace: str, init: bool, mode: str
 ) -> None:
     """The command itself waits for postStart's file, and preStop comes before its SIGTERM."""
     command = (
@@ -55,7 +55,7 @@ def test_hooks_run_once_per_start_and_stop_on_the_kept_root(
     }
     container = {"command": ["sh", "-c", command], "lifecycle": hooks}
     wanted = pod_manifest("hooked", namespace, container, terminationGracePeriodSeconds=20)
-    wanted["spec"]["init"] = init
+    wanted["spec"] |= {"init": init, "stopMode": mode}
     app = make(wanted)
     cycle = ["start", "run", "stop", "term"]
 
@@ -66,7 +66,7 @@ def test_hooks_run_once_per_start_and_stop_on_the_kept_root(
         app.start()
         eventually(lambda: events()[-1] == "run", what="the command went on", deadline=30)
         assert events() == [*cycle * number, "start", "run"]
-        app.stop()
+        app.rest() if mode == "Warm" else app.stop()
     app.start()
     assert events()[:8] == cycle * 2
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from controller.errors import Absent, Busy, NodeFailed, NotYet
-from controller.model import AgentStatus, Role, Root
+from controller.model import AgentStatus, Process, Role, Root
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controller.doors import Admission, RootOrder
+    from controller.doors import Admission, RootOrder, StopOrder
     from controller.store import Store
 
 READY = AgentStatus(ready=True, reason="Ready", message="")
@@ -45,6 +45,8 @@ class FakeAgents:
         self.agents: dict[str, FakeAgent] = {}
         self.pointed: dict[str, str] = {}
         self.calls: list[tuple[str, str]] = []
+        self.hooks: list[tuple[str, ...]] = []
+        self.stubborn: set[str] = set()
         self.before: Callable[[str], Awaitable[None]] | None = None
         self.now: Callable[[], float] = lambda: 0.0
 
@@ -81,7 +83,7 @@ class FakeAgents:
     async def sync(self, node: str, uid: str) -> Root:
         agent = await self._enter(node, "sync")
         root = self._root(agent, uid)
-        if root.held:
+        if root.held and root.process not in {Process.STOPPED, Process.FROZEN}:
             raise Busy("a container holds the root")
         return self._keep(agent, replace(root, synced=True))
 
@@ -116,6 +118,25 @@ class FakeAgents:
         elif root:
             self._keep(agent, replace(root, admitted_provider=admission.pod_uid))
 
+    async def start_process(
+        self, node: str, uid: str, pod_uid: str, post_start: tuple[str, ...]
+    ) -> Root:
+        agent = await self._enter(node, "start_process")
+        root = self._supervised(agent, uid, pod_uid)
+        self.hooks += [post_start] if post_start and root.process is Process.STOPPED else []
+        return self._keep(agent, replace(root, process=Process.RUNNING, synced=False))
+
+    async def stop_process(self, node: str, order: StopOrder) -> Root:
+        agent = await self._enter(node, "stop_process")
+        root = self._supervised(agent, order.uid, order.pod_uid)
+        if root.process in {Process.STOPPED, Process.FROZEN, Process.STOPPING}:
+            return self._keep(agent, root)
+        self.hooks += [order.pre_stop] if order.pre_stop else []
+        if order.pod_uid in self.stubborn:
+            return self._keep(agent, replace(root, process=Process.STOPPING))
+        process = Process.FROZEN if order.freeze else Process.STOPPED
+        return self._keep(agent, replace(root, process=process, synced=True))
+
     # What kubelet and runtime do on the node.
 
     def start(self, node: str, pod_uid: str) -> str:
@@ -133,7 +154,8 @@ class FakeAgents:
         if agent.processes.get(root.uid, pod_uid) != pod_uid:
             return "stoppablecontainer: the root is in use"
         agent.processes[root.uid] = pod_uid
-        self._keep(agent, replace(root, held=True, holder=pod_uid, synced=False))
+        process = Process.RUNNING if admission.supervise else Process.NONE
+        self._keep(agent, replace(root, held=True, holder=pod_uid, synced=False, process=process))
         return ""
 
     def stop(self, node: str, pod_uid: str) -> None:
@@ -142,7 +164,17 @@ class FakeAgents:
         for uid, holder in list(agent.processes.items()):
             if holder == pod_uid:
                 del agent.processes[uid]
-                self._keep(agent, replace(agent.roots[uid], held=False, holder=""))
+                self._keep(
+                    agent, replace(agent.roots[uid], held=False, holder="", process=Process.NONE)
+                )
+
+    def ended(self, node: str, pod_uid: str) -> None:
+        """A command that took its time has ended after a stop."""
+        agent = self.agents[node]
+        self.stubborn.discard(pod_uid)
+        for root in list(agent.roots.values()):
+            if root.holder == pod_uid and root.process is Process.STOPPING:
+                self._keep(agent, replace(root, process=Process.STOPPED, synced=True))
 
     # What a test does to them.
 
@@ -183,7 +215,9 @@ class FakeAgents:
         agent = self.agents[node]
         agent.processes.clear()
         for uid, root in agent.roots.items():
-            agent.roots[uid] = replace(root, mounted=False, held=False, holder="")
+            agent.roots[uid] = replace(
+                root, mounted=False, held=False, holder="", process=Process.NONE
+            )
 
     async def _enter(self, node: str, call: str) -> FakeAgent:
         if self.before:
@@ -201,6 +235,13 @@ class FakeAgents:
         if uid not in agent.roots:
             raise Absent("no such root")
         return agent.roots[uid]
+
+    def _supervised(self, agent: FakeAgent, uid: str, pod_uid: str) -> Root:
+        root = self._root(agent, uid)
+        admission = agent.admissions.get(pod_uid)
+        if root.holder != pod_uid or admission is None or not admission.supervise:
+            raise Absent("no supervised container of this pod holds the root")
+        return root
 
     def _speaks(self, agent: FakeAgent) -> bool:
         word = self.store.word(agent.node)

@@ -103,7 +103,7 @@ class FakeKube:
         for field in ("uid", "resourceVersion"):
             if field in metadata and metadata[field] != present["metadata"][field]:
                 raise Conflict(f"{field} differs")
-        if kind is NODE and subresource:
+        if kind in {NODE, POD} and subresource:
             new = {item["type"]: item for item in patch["status"]["conditions"]}
             status = wanted.setdefault("status", {})
             old = {item["type"]: item for item in status.get("conditions") or []}

@@ -1,0 +1,102 @@
+"""Stop and start within a pod that stays (stopMode Warm and Freeze).
+
+When that can be, and the steps for it; pure. `plan` takes the steps, `consumer` says the state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller.images import wants_reset
+from controller.model import Process, Role, StopMode
+from controller.pods import FAILURES
+from controller.steps import DeletePod, ReplacePod, StartProcess, StopProcess, SyncRoot, TellPod
+from controller.template import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controller.model import Observed, Parent, Pod
+    from controller.steps import Step
+
+AT_REST = frozenset({Process.STOPPED, Process.FROZEN})
+# About six seconds of tries; then the kubelet ends the pod, which needs neither gate nor agent.
+GIVE_UP = 5
+
+
+def why_not_kept(seen: Observed, parent: Parent, pod: Pod) -> str:
+    """Why the pod cannot stay when its command stops, as a CamelCase reason; empty when it can."""
+    if parent.stop_mode is StopMode.COLD:
+        return "StopModeCold"
+    if not pod.supervised:
+        return "NotSupervised"
+    changed = _changed(seen, parent, pod)
+    if changed:
+        return changed
+    root = seen.root
+    lives = pod.phase == "Running" and pod.container.running and not pod.disrupted
+    if not lives or pod.container.waiting_reason in FAILURES:
+        return "ContainerNotRunning"
+    if seen.agent.connected and (root is None or root.holder != pod.uid):
+        return "NotOnRoot"
+    return "GateSilent" if _given_up(seen, "StopProcess") else ""
+
+
+def stop_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
+    """The command is to end, and the pod with it only when it must."""
+    root, why = seen.root, why_not_kept(seen, parent, pod)
+    if why:
+        yield from thaw(seen, pod)
+        yield DeletePod(Role.CONSUMER, pod.uid, why if pod.supervised else "")
+        return
+    process = root.process if root else Process.NONE
+    if root is None or not seen.agent.connected or process not in {*AT_REST, Process.STOPPING}:
+        freeze = parent.stop_mode is StopMode.FREEZE
+        yield StopProcess(seen.home, root.uid if root else pod.root, pod.uid, freeze)
+        return
+    if pod.told_running != "False":
+        yield TellPod(pod.uid, running=False)
+    if process in AT_REST and not root.synced:
+        yield SyncRoot(seen.home, root.uid)
+
+
+def start_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
+    """The pod is there and its command is to run."""
+    root = seen.root
+    if not pod.supervised or root is None or root.holder != pod.uid or not seen.agent.usable:
+        return
+    if root.process in AT_REST:
+        why = _changed(seen, parent, pod)
+        if why or _given_up(seen, "StartProcess"):
+            yield ReplacePod(Role.CONSUMER, pod.uid, why or "GateSilent", now=False)
+        else:
+            yield StartProcess(seen.home, root.uid, pod.uid)
+    elif root.process is Process.RUNNING and pod.told_running != "True":
+        yield TellPod(pod.uid, running=True)
+
+
+def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:
+    """A frozen process cannot hear that it is to end."""
+    root = seen.root
+    if not seen.agent.usable or _given_up(seen, "StartProcess"):
+        return
+    if root and root.holder == pod.uid and root.process is Process.FROZEN:
+        yield StartProcess(seen.home, root.uid, pod.uid)
+
+
+def is_at_rest(seen: Observed, pod: Pod) -> bool:
+    """Nothing of the user's runs in the pod, and the pod says so."""
+    root = seen.root
+    known = root is not None and root.holder == pod.uid and root.process in AT_REST
+    return known and pod.told_running == "False"
+
+
+def _changed(seen: Observed, parent: Parent, pod: Pod) -> str:
+    if parent.template is None or pod.template_hash != digest(parent.template):
+        return "TemplateChanged"
+    return "ImageChanged" if wants_reset(seen, parent) else ""
+
+
+def _given_up(seen: Observed, step: str) -> bool:
+    problem = seen.problems.get(step)
+    return problem is not None and problem.tries >= GIVE_UP

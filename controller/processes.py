@@ -1,0 +1,92 @@
+"""The steps of `apply` that stop and start a command while its pod stays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, assert_never
+
+from controller import manifests
+from controller.doors import StopOrder
+from controller.errors import Absent, Conflict
+from controller.model import POD, Process
+from controller.steps import StartProcess, StopProcess, TellPod
+from controller.supervision import hook_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from controller.doors import AgentsDoor, KubeDoor
+    from controller.model import Body, Key
+    from controller.store import Store
+
+DEFAULT_GRACE_SECONDS = 30
+LONGEST_GRACE_SECONDS = 24 * 60 * 60
+
+
+class ProcessSteps:
+    """Carries them out."""
+
+    def __init__(
+        self, kube: KubeDoor, agents: AgentsDoor, store: Store, clock: Callable[[], datetime]
+    ) -> None:
+        self._kube, self._agents, self._store, self._clock = kube, agents, store, clock
+
+    async def apply(self, step: StartProcess | StopProcess | TellPod, key: Key) -> None:
+        """One step; `key` is the consumer pod's."""
+        match step:
+            case StartProcess():
+                await self._start(step, key)
+            case StopProcess():
+                # The pod leaves its Services while the command ends, as a deleted one would.
+                told = asyncio.create_task(self._tell(key, step.pod, running=False))
+                try:
+                    await self._stop(step, key)
+                finally:
+                    await told
+            case TellPod():
+                await self._tell(key, step.uid, running=step.running)
+            case _:
+                assert_never(step)
+
+    async def _start(self, step: StartProcess, key: Key) -> None:
+        hook = tuple(hook_command(self._container(key, step.pod), "postStart"))
+        root = await self._agents.start_process(step.node, step.root, step.pod, hook)
+        self._store.put_root(step.node, root)
+
+    async def _stop(self, step: StopProcess, key: Key) -> None:
+        container = self._container(key, step.pod)
+        pod = self._store.get(POD, key) or {}
+        grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+        seconds = DEFAULT_GRACE_SECONDS if grace is None else int(grace)
+        order = StopOrder(
+            uid=step.root,
+            pod_uid=step.pod,
+            grace_ms=min(seconds, LONGEST_GRACE_SECONDS) * 1000,
+            pre_stop=tuple(hook_command(container, "preStop")),
+            freeze=step.freeze,
+        )
+        root = await self._agents.stop_process(step.node, order)
+        self._store.put_root(step.node, root)
+        if root.process in {Process.RUNNING, Process.STARTING}:
+            raise Conflict("the command was started again while it was being stopped")
+
+    async def _tell(self, key: Key, uid: str, *, running: bool) -> None:
+        present = self._store.get(POD, key)
+        if present is None or present["metadata"]["uid"] != uid:
+            return
+        at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = manifests.told(uid, running=running, at=at)
+        try:
+            self._store.put(POD, await self._kube.patch(POD, key, patch, subresource="status"))
+        except Absent:
+            # Its own event brings the next look.
+            return
+
+    def _container(self, key: Key, uid: str) -> Body:
+        """The first container as the pod was made, whatever the template says by now."""
+        pod = self._store.get(POD, key)
+        if pod is None or pod["metadata"]["uid"] != uid:
+            raise Conflict(f"pod {key.name} is another one by now")
+        first: Body = pod["spec"]["containers"][0]
+        return first
