@@ -18,7 +18,7 @@ import grpc
 
 from controller import names
 from controller.errors import Absent, Busy, ControllerError, NodeFailed, NotYet, Rejected
-from controller.model import AgentStatus, Role, Root
+from controller.model import AgentStatus, Role, Root, Timeline
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc
 
@@ -36,6 +36,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 MAX_TEXT = 2000
 MAX_ID = 256
 MAX_ROOTS = 10_000
+# The year 2200, in microseconds: no clock of a node is that wrong by accident.
+LAST_MOMENT = 7_258_118_400_000_000
 MAX_CALLS = 64
 OPTIONS = (
     ("grpc.ssl_target_name_override", names.AGENT_SERVER_NAME),
@@ -256,7 +258,27 @@ def read_root(root: Any) -> Root:
         admitted_consumer=root.admitted_consumer_uid[:MAX_ID],
         problem_reason=root.problem_reason[:MAX_ID],
         problem_message=root.problem_message[:MAX_TEXT],
+        timeline=read_timeline(root.timeline),
     )
+
+
+def read_timeline(said: Any) -> Timeline:
+    """The agent's times; what cannot be one is not known."""
+    return Timeline(
+        pod=said.pod_uid[:MAX_ID],
+        sandbox=_moment(said.sandbox_unix_us),
+        created=_moment(said.created_unix_us),
+        swapped=_moment(said.swapped_unix_us),
+        verified=_moment(said.verified_unix_us),
+        running=_moment(said.running_unix_us),
+        stopping=_moment(said.stopping_unix_us),
+        stopped=_moment(said.stopped_unix_us),
+        synced=_moment(said.synced_unix_us),
+    )
+
+
+def _moment(microseconds: int) -> int:
+    return microseconds if 0 < microseconds <= LAST_MOMENT else 0
 
 
 def read_status(status: Any) -> AgentStatus:
