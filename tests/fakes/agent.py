@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from controller.errors import Absent, Busy, NodeFailed, NotYet
-from controller.model import AgentStatus, Role, Root
+from controller.model import AgentStatus, Role, Root, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +47,8 @@ class FakeAgents:
         self.calls: list[tuple[str, str]] = []
         self.before: Callable[[str], Awaitable[None]] | None = None
         self.now: Callable[[], float] = lambda: 0.0
+        # The nodes' own clocks, microseconds; they need not be the controller's.
+        self.wall: Callable[[], int] = lambda: 0
 
     # The door.
 
@@ -83,7 +85,8 @@ class FakeAgents:
         root = self._root(agent, uid)
         if root.held:
             raise Busy("a container holds the root")
-        return self._keep(agent, replace(root, synced=True))
+        times = replace(root.timeline, synced=self.wall())
+        return self._keep(agent, replace(root, synced=True, timeline=times))
 
     async def delete_root(self, node: str, uid: str) -> None:
         agent = await self._enter(node, "delete_root")
@@ -133,7 +136,9 @@ class FakeAgents:
         if agent.processes.get(root.uid, pod_uid) != pod_uid:
             return "stoppablecontainer: the root is in use"
         agent.processes[root.uid] = pod_uid
-        self._keep(agent, replace(root, held=True, holder=pod_uid, synced=False))
+        at = self.wall()
+        times = Timeline(pod_uid, sandbox=at, created=at, swapped=at, verified=at, running=at)
+        self._keep(agent, replace(root, held=True, holder=pod_uid, synced=False, timeline=times))
         return ""
 
     def stop(self, node: str, pod_uid: str) -> None:
@@ -142,7 +147,9 @@ class FakeAgents:
         for uid, holder in list(agent.processes.items()):
             if holder == pod_uid:
                 del agent.processes[uid]
-                self._keep(agent, replace(agent.roots[uid], held=False, holder=""))
+                root = agent.roots[uid]
+                times = replace(root.timeline, stopped=self.wall())
+                self._keep(agent, replace(root, held=False, holder="", timeline=times))
 
     # What a test does to them.
 
