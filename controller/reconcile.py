@@ -85,15 +85,19 @@ class Reconciler:
         memory = self._memory(key)
         if memory is None:
             return None
-        await self._report.retract(self._observe(key, memory), self._monotonic())
-        for _ in range(MAX_ROUNDS):
+        # Observing is most of what a look costs, so it is done again only when something may differ.
+        seen = self._observe(key, memory)
+        if await self._report.retract(seen, self._monotonic()):
             seen = self._observe(key, memory)
+        for _ in range(MAX_ROUNDS):
             steps = plan(seen)
             if not steps:
                 break
             await self._carry_out(steps, seen, memory, key)
-        self._forget_solved(self._observe(key, memory), memory)
-        seen = self._observe(key, memory)
+            seen = self._observe(key, memory)
+        if memory.problems or memory.replaced:
+            self._forget_solved(seen, memory)
+            seen = self._observe(key, memory)
         wait = await self._report.report(seen, memory, self._monotonic())
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None

@@ -93,17 +93,19 @@ class Report:
                 memory.going = None
         return written
 
-    async def retract(self, seen: Observed, now: float) -> None:
+    async def retract(self, seen: Observed, now: float) -> bool:
         """Takes back a phase that is asked for and not so, before anything else is done."""
         parent = seen.parent
         if parent is None or parent.deleting or parent.status.get("phase") != _asked_for(parent):
-            return
+            return False
         at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         wanted = status(seen, parent, at)
-        if wanted["phase"] != parent.status["phase"]:
-            # The parent alone, for it is what people wait for; the instance's follows.
-            await self._write(SC, parent, parent.uid, wanted)
-            await self._announce(parent, wanted, at=at, now=now)
+        if wanted["phase"] == parent.status["phase"]:
+            return False
+        # The parent alone, for it is what people wait for; the instance's follows.
+        await self._write(SC, parent, parent.uid, wanted)
+        await self._announce(parent, wanted, at=at, now=now)
+        return True
 
     def _settle(self, wanted: Body, parent: Parent, memory: Memory, now: float) -> float:
         """How long a passing state has still to last before it is worth a write."""
