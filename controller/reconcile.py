@@ -85,7 +85,7 @@ class Reconciler:
         memory = self._memory(key)
         if memory is None:
             return None
-        # Observing is most of what a look costs, so it is done again only when something may differ.
+        # Observing is most of what a look costs: done again only where something may differ.
         seen = self._observe(key, memory)
         if await self._report.retract(seen, self._monotonic()):
             seen = self._observe(key, memory)

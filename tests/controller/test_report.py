@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from controller.errors import NotYet
-from controller.model import SCI, Body, Kind
+from controller.model import SC, SCI, Body, Kind
 from tests.controller.world import APP, World
+from tests.crds.test_schema import refusals
 
 
 @pytest.fixture
@@ -55,3 +56,16 @@ async def test_an_instance_that_cannot_be_written_holds_nobody_up(stopped: World
     await stopped.settle()
     assert stopped.status()["lastStart"] == first
     assert stopped.kube.objects[SCI, APP]["status"]["lastStart"] == first
+
+
+async def test_the_schema_takes_every_field_of_a_status(stopped: World) -> None:
+    stopped.run(True)
+    await stopped.settle()
+    stopped.run(False)
+    await stopped.settle()
+
+    for kind in (SC, SCI):
+        known = stopped.kube.objects[kind, APP]
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind, **known}
+        assert {"lastStart", "lastStop"} <= known["status"].keys()
+        assert refusals(whole) == []

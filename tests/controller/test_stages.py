@@ -130,6 +130,21 @@ async def test_a_pod_that_is_made_anew_is_no_start_of_the_user(running: World) -
     assert running.status()["lastStart"] == before
 
 
+async def test_a_start_with_a_second_pod_shows_the_second(running: World) -> None:
+    await stop(running)
+    running.bad_images.add("busybox:1")
+    running.run(True)
+    await running.settle(5)
+    running.kube.remove(POD, APP)
+    running.bad_images.clear()
+
+    begun = await start(running)
+
+    names = stages(begun)
+    assert names.index("scheduled") == names.index("podCreated") + 1
+    assert is_whole(begun)
+
+
 async def test_a_stop_that_a_start_cuts_leaves_nothing(running: World) -> None:
     running.kubelets.dead.add("n1")
     running.run(False)
