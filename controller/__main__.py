@@ -14,6 +14,7 @@ import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +33,9 @@ from controller.queue import WorkQueue
 from controller.reconcile import Reconciler
 from controller.relist import Relist
 from controller.store import Store, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
 
 log = logging.getLogger("controller")
 CERTS_SECONDS = 3600.0
@@ -76,7 +80,9 @@ class Controller:
             may_act=self._may_act,
             monotonic=time.monotonic,
             clock=_now,
+            wall=lambda: time.time_ns() // 1000,
         )
+        self.store.on_news = self.reconciler.news
         self.store.on_object = self._on_object
         self.store.on_root = lambda _node, key: self.queue.add(key)
         self.store.on_agent = self._on_agent
@@ -196,13 +202,27 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _with_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """What a line carries beside its words; `extra` itself may not be called `name`."""
+    return {**event, **getattr(event["_record"], "fields", {})}
+
+
 def set_up_logging(level: str) -> None:
     """JSON lines on stderr."""
-    formatter = structlog.stdlib.ProcessorFormatter(
+    handler = logging.StreamHandler()
+    handler.setFormatter(json_lines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+def json_lines() -> logging.Formatter:
+    """One JSON object a record."""
+    return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso"),
+            _with_fields,
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -210,10 +230,6 @@ def set_up_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
     )
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
 async def main() -> None:

@@ -18,7 +18,8 @@ import grpc
 
 from controller import names
 from controller.errors import Absent, Busy, ControllerError, NodeFailed, NotYet, Rejected
-from controller.model import AgentStatus, Process, Role, Root
+from controller.model import Role
+from controller.words import MAX_TEXT, read_root, read_status
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controller.doors import Admission, RootOrder, StopOrder
+    from controller.model import Root
     from controller.store import Store
 
 log = logging.getLogger(__name__)
@@ -33,8 +35,6 @@ CALL_SECONDS = 5.0
 # Making a root unpacks and mounts; a forced unmount of a busy disk takes its time.
 SLOW_CALL_SECONDS = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-MAX_TEXT = 2000
-MAX_ID = 256
 MAX_ROOTS = 10_000
 MAX_CALLS = 64
 OPTIONS = (
@@ -59,16 +59,6 @@ CODES: dict[grpc.StatusCode, type[ControllerError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: NodeFailed,
     grpc.StatusCode.NOT_FOUND: Absent,
     grpc.StatusCode.INTERNAL: NodeFailed,
-}
-
-PROCESSES = {
-    pb.PROCESS_STATE_UNSPECIFIED: Process.NONE,
-    pb.CONNECTING: Process.CONNECTING,
-    pb.STOPPED: Process.STOPPED,
-    pb.STARTING: Process.STARTING,
-    pb.RUNNING: Process.RUNNING,
-    pb.STOPPING: Process.STOPPING,
-    pb.FROZEN: Process.FROZEN,
 }
 
 
@@ -269,32 +259,3 @@ async def _end(line: Line) -> None:
 def _translate(error: grpc.RpcError, what: str) -> ControllerError:
     code, details = error.code(), str(error.details() or "")[:MAX_TEXT]
     return CODES.get(code, NodeFailed)(f"{what}: {details or code.name}")
-
-
-def read_root(root: Any) -> Root:
-    """The agent's root as ours, every text bounded."""
-    return Root(
-        uid=root.uid[:MAX_ID],
-        namespace=root.namespace[:MAX_ID],
-        name=root.name[:MAX_ID],
-        image=root.image[:MAX_TEXT],
-        image_digest=root.image_digest[:MAX_ID],
-        mounted=root.mounted,
-        held=root.HasField("holder"),
-        holder=root.holder.pod_uid[:MAX_ID],
-        synced=root.synced,
-        host_path=root.host_path[:MAX_TEXT],
-        admitted_provider=root.admitted_provider_uid[:MAX_ID],
-        admitted_consumer=root.admitted_consumer_uid[:MAX_ID],
-        problem_reason=root.problem_reason[:MAX_ID],
-        problem_message=root.problem_message[:MAX_TEXT],
-        # A word of a newer agent is nothing that may be relied on.
-        process=PROCESSES.get(root.process, Process.CONNECTING),
-    )
-
-
-def read_status(status: Any) -> AgentStatus:
-    """The agent's word about its node, every text bounded."""
-    return AgentStatus(
-        ready=status.ready, reason=status.reason[:MAX_ID], message=status.message[:MAX_TEXT]
-    )

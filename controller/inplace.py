@@ -11,6 +11,7 @@ from controller.images import wants_reset
 from controller.model import Process, Role, StopMode
 from controller.pods import FAILURES
 from controller.steps import DeletePod, ReplacePod, StartProcess, StopProcess, SyncRoot, TellPod
+from controller.supervision import unsupported
 from controller.template import digest
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def why_not_kept(seen: Observed, parent: Parent, pod: Pod) -> str:
     if parent.stop_mode is StopMode.COLD:
         return "StopModeCold"
     if not pod.supervised:
-        return "NotSupervised"
+        refused = parent.template is not None and unsupported(parent.template)
+        return "Unsupported" if refused else "NotSupervised"
     changed = _changed(seen, parent, pod)
     if changed:
         return changed
@@ -47,7 +49,7 @@ def stop_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
     root, why = seen.root, why_not_kept(seen, parent, pod)
     if why:
         yield from thaw(seen, pod)
-        yield DeletePod(Role.CONSUMER, pod.uid, why if pod.supervised else "")
+        yield DeletePod(Role.CONSUMER, pod.uid, "" if parent.stop_mode is StopMode.COLD else why)
         return
     process = root.process if root else Process.NONE
     if root is None or not seen.agent.connected or process not in {*AT_REST, Process.STOPPING}:
@@ -70,7 +72,8 @@ def start_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
         if why or _given_up(seen, "StartProcess"):
             yield ReplacePod(Role.CONSUMER, pod.uid, why or "GateSilent", now=False)
         else:
-            yield StartProcess(seen.home, root.uid, pod.uid)
+            frozen = root.process is Process.FROZEN
+            yield StartProcess(seen.home, root.uid, pod.uid, frozen)
     elif root.process is Process.RUNNING and pod.told_running != "True":
         yield TellPod(pod.uid, running=True)
 
@@ -81,7 +84,7 @@ def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:
     if not seen.agent.usable or _given_up(seen, "StartProcess"):
         return
     if root and root.holder == pod.uid and root.process is Process.FROZEN:
-        yield StartProcess(seen.home, root.uid, pod.uid)
+        yield StartProcess(seen.home, root.uid, pod.uid, thaw=True)
 
 
 def is_at_rest(seen: Observed, pod: Pod) -> bool:

@@ -1,6 +1,6 @@
 """What only this process knows about one StoppableContainer.
 
-Failures, back-offs, confirmed admissions.
+Failures, back-offs, confirmed admissions, the times of the start or stop that goes on.
 
 All of it may be lost at any moment; then steps are repeated, which is safe. `reconcile` keeps one
 per key.
@@ -9,8 +9,12 @@ per key.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from controller.model import Place, Problem, Role
+
+if TYPE_CHECKING:
+    from controller.timeline import Open
 
 REPLACE_FIRST, REPLACE_LONGEST = 1.0, 30.0
 
@@ -27,6 +31,7 @@ class Memory:
     replaced: dict[Role, tuple[int, float]] = field(default_factory=dict)
     passing_since: float | None = None
     cold_reason: str = ""
+    going: Open | None = None
 
     def fail(self, step: str, reason: str, message: str, wait: float, now: float) -> None:
         """Remembers a failed step and holds it back."""

@@ -3,6 +3,8 @@
 Counted by `reconcile`, `kube` and `agents`; served by `web`.
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -18,6 +20,31 @@ _seconds = Histogram(
     "Time of one look at a key",
     registry=REGISTRY,
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
+# From a warm start to one that pulls an image.
+_WAITS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60)
+_totals = {
+    "start": Histogram(
+        PREFIX + "start_seconds",
+        "From the patch as the controller saw it to phase Running and Ready",
+        ["mode"],
+        registry=REGISTRY,
+        buckets=_WAITS,
+    ),
+    "stop": Histogram(
+        PREFIX + "stop_seconds",
+        "From the patch as the controller saw it to phase Stopped",
+        ["mode"],
+        registry=REGISTRY,
+        buckets=_WAITS,
+    ),
+}
+_stages = Histogram(
+    PREFIX + "stage_seconds",
+    "From one stage of a start or stop to the next",
+    ["transition", "mode", "stage"],
+    registry=REGISTRY,
+    buckets=_WAITS,
 )
 _missed = Counter(PREFIX + "missed_events", "Changes found by a LIST only", registry=REGISTRY)
 _depth = Gauge(PREFIX + "queue_depth", "Keys waiting", registry=REGISTRY)
@@ -43,6 +70,15 @@ def api_write(kind: str, verb: str) -> None:
 def reconciled(seconds: float) -> None:
     """One look took this long."""
     _seconds.observe(seconds)
+
+
+def passed(transition: str, mode: str, stages: Iterable[tuple[str, int]]) -> None:
+    """A start or stop is over; its first stage is time zero, the durations are microseconds."""
+    (_, total), *later = stages
+    for stage, microseconds in later:
+        _stages.labels(transition, mode, stage).observe(microseconds / 1e6)
+        total += microseconds
+    _totals[transition].labels(mode).observe(total / 1e6)
 
 
 def missed(count: int) -> None:

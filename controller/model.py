@@ -197,6 +197,21 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeline:
+    """When each thing happened to the admitted consumer, by the node's clock; 0: not known."""
+
+    pod: str = ""
+    sandbox: int = 0
+    created: int = 0
+    swapped: int = 0
+    verified: int = 0
+    running: int = 0
+    stopping: int = 0
+    stopped: int = 0
+    synced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """A persistent root as the node's agent reports it."""
 
@@ -215,6 +230,8 @@ class Root:
     problem_reason: str = ""
     problem_message: str = ""
     process: Process = Process.NONE
+    # Nothing is decided by it, so a new time alone is no change that anybody must look at.
+    timeline: Timeline = field(default_factory=Timeline, compare=False)
 
 
 class Place(NamedTuple):

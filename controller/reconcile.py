@@ -10,18 +10,20 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from controller import metrics
+from controller import metrics, timeline
 from controller.announce import Announcement
 from controller.apply import Apply
 from controller.errors import ControllerError, LeaseLost
 from controller.memory import Memory
-from controller.model import SC, Key, Observed, Role
+from controller.model import POD, SC, Key, Observed, Role
 from controller.observe import observe
 from controller.plan import plan
 from controller.queue import delay
 from controller.report import Report
 from controller.status import proven_running
 from controller.steps import CreatePod, DeleteRoot, RemoveFinalizer, ReplacePod, step_name
+from controller.stopwatch import Stopwatch
+from controller.store import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from controller.announce import EventLog
     from controller.doors import AgentsDoor, KubeDoor
+    from controller.model import Body, Kind
     from controller.steps import Step
     from controller.store import Store
 
@@ -50,12 +53,30 @@ class Reconciler:
         may_act: Callable[[], bool],
         monotonic: Callable[[], float],
         clock: Callable[[], datetime],
+        wall: Callable[[], int],
     ) -> None:
         self._store, self._events = store, events
         self._may_act, self._monotonic, self._clock = may_act, monotonic, clock
         self._apply = Apply(kube, agents, store, may_act, clock)
-        self._report = Report(kube, store, events, clock)
+        self._stopwatch = Stopwatch(wall)
+        self._report = Report(kube, store, events, clock, self._stopwatch)
         self._memories: dict[Key, Memory] = {}
+
+    def news(self, kind: Kind, before: Body | None, after: Body | None) -> None:
+        """The store knows something new: only its time is taken here, the queue brings the look."""
+        if kind not in {SC, POD} or not self._may_act():
+            return
+        body = after or before
+        if body is None:
+            return
+        key = key_of(body)
+        if kind == POD:
+            # The container's pod has its name.
+            memory = self._memories.get(key)
+            if memory and memory.going:
+                self._stopwatch.pod(memory.going, before, after)
+        elif after and (turn := timeline.turn_of(before, after)):
+            self._remember(key, str(after["metadata"]["uid"])).going = self._stopwatch.begin(turn)
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings this key as far as it goes now."""
@@ -64,15 +85,19 @@ class Reconciler:
         memory = self._memory(key)
         if memory is None:
             return None
-        await self._report.retract(self._observe(key, memory), self._monotonic())
-        for _ in range(MAX_ROUNDS):
+        # Observing is most of what a look costs: done again only where something may differ.
+        seen = self._observe(key, memory)
+        if await self._report.retract(seen, self._monotonic()):
             seen = self._observe(key, memory)
+        for _ in range(MAX_ROUNDS):
             steps = plan(seen)
             if not steps:
                 break
             await self._carry_out(steps, seen, memory, key)
-        self._forget_solved(self._observe(key, memory), memory)
-        seen = self._observe(key, memory)
+            seen = self._observe(key, memory)
+        if memory.problems or memory.replaced:
+            self._forget_solved(seen, memory)
+            seen = self._observe(key, memory)
         wait = await self._report.report(seen, memory, self._monotonic())
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None
@@ -97,6 +122,8 @@ class Reconciler:
                 memory.fail(name, error.reason, str(error), wait, self._monotonic())
                 return
             metrics.step_done(type(step).__name__)
+            if memory.going:
+                self._stopwatch.done(memory.going, step)
             memory.problems.pop(name, None)
             said = worth_saying(step, seen)
             if said and seen.parent:
@@ -107,7 +134,10 @@ class Reconciler:
                 seen = self._observe(key, memory)
 
     def _observe(self, key: Key, memory: Memory) -> Observed:
-        return observe(self._store, memory, key, self._monotonic())
+        seen = observe(self._store, memory, key, self._monotonic())
+        if memory.going:
+            self._stopwatch.look(memory.going, seen)
+        return seen
 
     def _memory(self, key: Key) -> Memory | None:
         """The memory of the object that has this name now."""
@@ -116,15 +146,19 @@ class Reconciler:
             self._memories.pop(key, None)
             return None
         uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation") or 0)
-        memory = self._memories.get(key)
-        if memory is None or memory.uid != uid:
-            memory = self._memories[key] = Memory(uid=uid)
+        memory = self._remember(key, uid)
         if memory.generation != generation:
             # The user changed something: whatever was refused before may be right now.
             memory.generation = generation
             memory.problems = {
                 name: replace(one, until=0.0) for name, one in memory.problems.items()
             }
+        return memory
+
+    def _remember(self, key: Key, uid: str) -> Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = Memory(uid=uid)
         return memory
 
     def _forget_solved(self, seen: Observed, memory: Memory) -> None:

@@ -7,13 +7,15 @@ Called by `reconcile` after the plan's steps; `status` says what to write.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from controller import names
+from controller import names, timeline
 from controller.announce import announcements
 from controller.errors import Absent, Conflict
 from controller.model import SC, SCI, Key
 from controller.status import differs, is_passing, status
+from controller.timeline import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from controller.doors import KubeDoor
     from controller.memory import Memory
     from controller.model import Body, Kind, Observed, Parent
+    from controller.stopwatch import Stopwatch
     from controller.store import Store
+    from controller.timeline import Passed
 
 # A stop or start that is over by then costs one status write an object instead of two.
 SETTLE_SECONDS = 2.0
@@ -33,9 +37,15 @@ class Report:
     """Status writer."""
 
     def __init__(
-        self, kube: KubeDoor, store: Store, events: EventLog, clock: Callable[[], datetime]
+        self,
+        kube: KubeDoor,
+        store: Store,
+        events: EventLog,
+        clock: Callable[[], datetime],
+        stopwatch: Stopwatch,
     ) -> None:
         self._kube, self._store, self._events, self._clock = kube, store, events, clock
+        self._stopwatch = stopwatch
 
     async def report(self, seen: Observed, memory: Memory, now: float) -> float | None:
         """Writes what differs; answers after how many seconds it wants to look again."""
@@ -44,36 +54,61 @@ class Report:
             return None
         at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         wanted = status(seen, parent, at)
+        passed = self._stopwatch.passed(memory, seen, wanted)
+        if passed:
+            wanted[f"last{passed.turn.capitalize()}"] = timeline.to_status(passed)
         mirrored = self._instance_status(seen, wanted)
-        instance_differs = (
-            mirrored is not None
-            and seen.instance is not None
-            and differs(mirrored, seen.instance.status)
-        )
-        if not instance_differs and not differs(wanted, parent.status):
+        old = seen.instance.status if seen.instance else {}
+        instance_differs = mirrored is not None and differs(mirrored, old)
+        parent_differs = differs(wanted, parent.status)
+        if not instance_differs and not parent_differs:
             memory.passing_since = None
             return None
         if wait := self._settle(wanted, parent, memory, now):
             return wait
+        writes = []
+        if parent_differs:
+            writes.append(self._write_parent(memory, parent, wanted, passed))
         if mirrored is not None and instance_differs and seen.instance is not None:
-            await self._write(SCI, parent, seen.instance.uid, mirrored)
-        if differs(wanted, parent.status):
-            await self._write(SC, parent, parent.uid, wanted)
+            writes.append(self._write(SCI, parent, seen.instance.uid, mirrored))
+        # Side by side, the parent's first, for it is what people wait for. Both are waited for
+        # also when one fails: the next look must not overtake the other.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if parent_differs:
             await self._announce(parent, wanted, at=at, now=now)
         memory.passing_since = None
         return None
 
-    async def retract(self, seen: Observed, now: float) -> None:
+    async def _write_parent(
+        self, memory: Memory, parent: Parent, wanted: Body, passed: Passed | None
+    ) -> bool:
+        """The status that a start or stop may end with, and the end of its times."""
+        going = memory.going
+        written = await self._write(SC, parent, parent.uid, wanted)
+        if written and passed:
+            self._stopwatch.tell(parent, passed)
+            if passed.turn is Turn.START:
+                memory.cold_reason = ""
+            # Another one may have begun while this was written.
+            if memory.going is going:
+                memory.going = None
+        return written
+
+    async def retract(self, seen: Observed, now: float) -> bool:
         """Takes back a phase that is asked for and not so, before anything else is done."""
         parent = seen.parent
         if parent is None or parent.deleting or parent.status.get("phase") != _asked_for(parent):
-            return
+            return False
         at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         wanted = status(seen, parent, at)
-        if wanted["phase"] != parent.status["phase"]:
-            # The parent alone, for it is what people wait for; the instance's follows.
-            await self._write(SC, parent, parent.uid, wanted)
-            await self._announce(parent, wanted, at=at, now=now)
+        if wanted["phase"] == parent.status["phase"]:
+            return False
+        # The parent alone, for it is what people wait for; the instance's follows.
+        await self._write(SC, parent, parent.uid, wanted)
+        await self._announce(parent, wanted, at=at, now=now)
+        return True
 
     def _settle(self, wanted: Body, parent: Parent, memory: Memory, now: float) -> float:
         """How long a passing state has still to last before it is worth a write."""
@@ -96,7 +131,8 @@ class Report:
         ]
         return {**wanted, "observedGeneration": instance.generation, "conditions": conditions}
 
-    async def _write(self, kind: Kind, parent: Parent, uid: str, wanted: Body) -> None:
+    async def _write(self, kind: Kind, parent: Parent, uid: str, wanted: Body) -> bool:
+        """Whether there was something to write it on."""
         body = {
             "apiVersion": names.API_VERSION,
             "kind": kind.kind,
@@ -107,7 +143,8 @@ class Report:
             self._store.put(kind, await self._kube.apply(kind, body, subresource="status"))
         except (Absent, Conflict):
             # It is gone, or another one by now; its event brings the next look.
-            return
+            return False
+        return True
 
     async def _announce(self, parent: Parent, wanted: Body, *, at: str, now: float) -> None:
         for one in announcements(parent.status, wanted):

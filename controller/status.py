@@ -34,6 +34,8 @@ ERRORS = frozenset(
         "RuntimeClassUnsupported",
     }
 )
+# What was measured once stays until the next one of its kind.
+KEPT = ("lastStart", "lastStop")
 IN_ORDER = ("Accepted", "NodeAssigned", "ImagePinned", "RootReady", "ConsumerReady")
 
 
@@ -69,6 +71,7 @@ def status(seen: Observed, parent: Parent, now: str) -> Body:
         "message": verdict.message,
         "observedGeneration": parent.generation,
         **({"finished": finished} if finished else {}),
+        **{name: old[name] for name in KEPT if old.get(name)},
         "conditions": [
             _dated(condition, old, parent.generation, now) for condition in (ready, *found.values())
         ],

@@ -66,6 +66,7 @@ class StartProcess:
     node: str
     root: str
     pod: str
+    thaw: bool
 
 
 @dataclass(frozen=True, slots=True)

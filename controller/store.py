@@ -54,6 +54,8 @@ class Store:
         self._buried: OrderedDict[str, None] = OrderedDict()
         self._words: dict[str, AgentWord] = {}
         self._places: dict[str, set[Place]] = {}
+        # What was known before and what is known now, at the very moment; None: not there.
+        self.on_news: Callable[[Kind, Body | None, Body | None], None] = lambda *_: None
         self.on_object: Callable[[Kind, Body], None] = lambda _kind, _body: None
         self.on_root: Callable[[str, Key], None] = lambda _node, _key: None
         self.on_agent: Callable[[str], None] = lambda _node: None
@@ -68,6 +70,7 @@ class Store:
         changed = present is None or revision(present) < revision(body)
         known[key] = _slim(body)
         if changed:
+            self.on_news(kind, present, body)
             self.on_object(kind, body)
         return True
 
@@ -80,6 +83,7 @@ class Store:
         present = self._objects.get(kind, {}).get(key)
         if present and present["metadata"].get("uid") == uid:
             del self._objects[kind][key]
+            self.on_news(kind, present, None)
         self.on_object(kind, body)
 
     def replace(

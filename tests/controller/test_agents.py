@@ -14,7 +14,7 @@ from controller import pki
 from controller.agents import CODES, Agents, Tls
 from controller.doors import Admission, RootOrder
 from controller.errors import Busy, ControllerError, NodeFailed, NotYet
-from controller.model import Role
+from controller.model import Role, Timeline
 from controller.store import Store
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc
@@ -215,3 +215,21 @@ async def test_new_certificates_open_the_line_anew_and_the_overlap_is_trusted() 
         await changed.until(lambda: connected(store))
         with suppress(ControllerError):
             await agents.close()
+
+
+async def test_times_that_cannot_be_are_not_known() -> None:
+    async with line() as (service, _, store, changed):
+        word = store.word("n1")
+        assert word is not None
+        times = pb.Timeline(
+            pod_uid="p" * 5000,
+            sandbox_unix_us=1_767_225_600_000_000,
+            created_unix_us=-5,
+            running_unix_us=2**63 - 1,
+        )
+        root = pb.Root(uid="u1", namespace="ns", name="app", mounted=True, timeline=times)
+        await service.events.put(pb.WatchEvent(type=pb.WatchEvent.ROOT, root=root))
+        await changed.until(lambda: word.roots["u1"].mounted)
+
+        told = word.roots["u1"].timeline
+        assert told == Timeline(pod="p" * 256, sandbox=1_767_225_600_000_000)

@@ -39,6 +39,12 @@ def told(world: World) -> dict[str, str]:
     return {one["type"]: one["status"] for one in conditions}
 
 
+def last(world: World, which: str) -> tuple[str, str]:
+    """What kind the latest start or stop was, and why."""
+    found = world.status()[f"last{which}"]
+    return found["mode"], found.get("reason", "")
+
+
 def process(world: World) -> Process:
     (root,) = world.agents.agents["n1"].roots.values()
     return root.process
@@ -55,10 +61,12 @@ async def test_a_stop_keeps_the_pod_and_a_start_uses_it(mode: str, rest: Process
     assert (pod_uid(world), process(world)) == (uid, rest)
     assert told(world)["Ready"] == told(world)[names.RUNNING_CONDITION] == "False"
     assert world.condition("PodKept") == ("True", rest.value)
+    assert last(world, "Stop") == (mode, "")
     await start(world)
     assert world.condition("Ready") == ("True", "Running")
     assert (pod_uid(world), process(world)) == (uid, Process.RUNNING)
     assert told(world)["Ready"] == told(world)[names.RUNNING_CONDITION] == "True"
+    assert last(world, "Start") == (mode, "")
 
 
 async def test_a_start_tells_the_agent_before_anything_is_written() -> None:
@@ -128,6 +136,7 @@ async def test_another_template_ends_the_stopped_pod_and_applies_at_the_next_sta
     assert world.condition("Ready") == ("True", "Running")
     assert pod_uid(world) != uid
     assert world.kube.objects[POD, APP]["spec"]["containers"][0]["command"][1:] == ["other"]
+    assert last(world, "Start") == ("Cold", "TemplateChanged")
 
 
 async def test_a_template_changed_together_with_the_start_makes_the_pod_anew() -> None:
@@ -154,6 +163,7 @@ async def test_a_pod_lost_while_stopped_is_made_anew_at_the_start() -> None:
 
     assert world.condition("Ready") == ("True", "Running")
     assert world.births() == births
+    assert last(world, "Start") == ("Cold", "PodLost")
 
 
 async def test_a_pod_that_failed_while_stopped_goes() -> None:
@@ -189,9 +199,11 @@ async def test_a_pod_made_for_cold_stops_goes_at_the_stop_and_the_next_one_stays
 
     await stop(world)
     assert world.get(POD, APP) is None
+    assert last(world, "Stop") == ("Cold", "NotSupervised")
     await start(world)
     await stop(world)
 
+    assert last(world, "Start") == ("Cold", "NotSupervised")
     assert process(world) is Process.STOPPED
     assert world.status()["phase"] == "Stopped"
 
@@ -219,6 +231,7 @@ async def test_a_gate_that_does_not_answer_is_left_to_the_kubelet() -> None:
 
     assert world.condition("Ready") == ("True", "Running")
     assert pod_uid(world) != uid
+    assert last(world, "Start") == ("Cold", "GateSilent")
 
 
 async def test_deleting_a_frozen_container_thaws_it_first() -> None:
@@ -278,6 +291,7 @@ async def test_hooks_of_the_pod_run_at_its_stop_and_start() -> None:
 async def test_what_cannot_be_stopped_in_its_pod_stops_cold() -> None:
     two = [{"name": "a", "image": "busybox:1"}, {"name": "b", "image": "busybox:1"}]
     world = await warm(template={"spec": {"containers": two}})
+    assert last(world, "Start") == ("Cold", "FirstStart")
     assert world.condition("PodKept") == ("False", "Unsupported")
 
     await stop(world)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.model import POD, SC, AgentStatus, Key, Root
+from controller.model import POD, SC, AgentStatus, Key, Root, Timeline
 from controller.store import Store
 
 KEY = Key("ns", "app")
@@ -30,6 +30,35 @@ def test_the_answer_of_an_own_write_counts_before_its_echo() -> None:
 
     assert known(store) == "7"
     assert woken == ["7"]
+
+
+def test_news_tell_what_was_known_before() -> None:
+    store = Store()
+    told: list[tuple[Any, Any]] = []
+    store.on_news = lambda _kind, before, after: told.append((before, after))
+
+    store.put(POD, body(7))
+    store.put(POD, body(7))
+    store.put(POD, body(8))
+    store.drop(POD, body(9))
+    store.drop(POD, body(9))
+
+    assert told == [(None, body(7)), (body(7), body(8)), (body(8), None)]
+
+
+def test_a_new_time_of_a_root_alone_wakes_nobody() -> None:
+    store = Store()
+    store.expect_agent("n1", 0.0)
+    woken: list[Key] = []
+    store.on_root = lambda _node, key: woken.append(key)
+    store.put_root("n1", Root("u1", "ns", "app"))
+
+    store.put_root("n1", Root("u1", "ns", "app", timeline=Timeline("p1", sandbox=5)))
+
+    word = store.word("n1")
+    assert word is not None
+    assert word.roots["u1"].timeline.sandbox == 5
+    assert woken == [KEY]
 
 
 def test_a_stale_event_is_ignored() -> None:

@@ -41,7 +41,7 @@ class World:
         self.kube.watchers.append(self._hear)
         self.store = Store()
         self.agents = FakeAgents(self.store)
-        self.agents.now = lambda: self.time
+        self.agents.now, self.agents.wall = lambda: self.time, self.wall
         self.time = 1000.0
         self.kubelets = Kubelets(self.kube, self.agents)
         self.dead_nodes, self.bad_images = self.kubelets.dead, self.kubelets.bad_images
@@ -68,7 +68,9 @@ class World:
             may_act=lambda: self.leading,
             monotonic=lambda: self.time,
             clock=clock,
+            wall=self.wall,
         )
+        self.store.on_news = self.reconciler.news
         self.nodes = Nodes(
             self.kube,
             self.store,
@@ -80,6 +82,10 @@ class World:
 
     def clock(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.time)
+
+    def wall(self) -> int:
+        """The controller's wall clock, microseconds."""
+        return (self.clock() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
     async def restart_controller(self) -> None:
         """Another replica takes over: no memory, the store from a full LIST, new streams."""

@@ -188,8 +188,8 @@ def test_another_template_makes_the_next_start_cold(make: Make, namespace: str) 
     app.wait_ready()
     digest = app.write_marker()
     app.rest()
-    container = {"name": "c0", "image": "busybox:1", "command": HOLD}
-    container["env"] = [{"name": "NEW", "value": "1"}]  # type: ignore[assignment]
+    new = [{"name": "NEW", "value": "1"}]
+    container = {"name": "c0", "image": "busybox:1", "command": HOLD, "env": new}
     app.patch(template={"spec": {"containers": [container]}})
     eventually(lambda: app.consumer() is None, what="the stopped pod goes", explain=app.explain)
     assert app.phase() == "Stopped"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from controller.errors import Absent, Busy, NodeFailed, NotYet
-from controller.model import AgentStatus, Process, Role, Root
+from controller.model import AgentStatus, Process, Role, Root, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +49,8 @@ class FakeAgents:
         self.stubborn: set[str] = set()
         self.before: Callable[[str], Awaitable[None]] | None = None
         self.now: Callable[[], float] = lambda: 0.0
+        # The nodes' own clocks, microseconds; they need not be the controller's.
+        self.wall: Callable[[], int] = lambda: 0
 
     # The door.
 
@@ -85,7 +87,8 @@ class FakeAgents:
         root = self._root(agent, uid)
         if root.held and root.process not in {Process.STOPPED, Process.FROZEN}:
             raise Busy("a container holds the root")
-        return self._keep(agent, replace(root, synced=True))
+        times = replace(root.timeline, synced=self.wall())
+        return self._keep(agent, replace(root, synced=True, timeline=times))
 
     async def delete_root(self, node: str, uid: str) -> None:
         agent = await self._enter(node, "delete_root")
@@ -124,7 +127,9 @@ class FakeAgents:
         agent = await self._enter(node, "start_process")
         root = self._supervised(agent, uid, pod_uid)
         self.hooks += [post_start] if post_start and root.process is Process.STOPPED else []
-        return self._keep(agent, replace(root, process=Process.RUNNING, synced=False))
+        times = replace(root.timeline, running=self.wall())
+        new = replace(root, process=Process.RUNNING, synced=False, timeline=times)
+        return self._keep(agent, new)
 
     async def stop_process(self, node: str, order: StopOrder) -> Root:
         agent = await self._enter(node, "stop_process")
@@ -135,7 +140,7 @@ class FakeAgents:
         if order.pod_uid in self.stubborn:
             return self._keep(agent, replace(root, process=Process.STOPPING))
         process = Process.FROZEN if order.freeze else Process.STOPPED
-        return self._keep(agent, replace(root, process=process, synced=True))
+        return self._keep(agent, replace(self._stopped(root), process=process))
 
     # What kubelet and runtime do on the node.
 
@@ -155,7 +160,10 @@ class FakeAgents:
             return "stoppablecontainer: the root is in use"
         agent.processes[root.uid] = pod_uid
         process = Process.RUNNING if admission.supervise else Process.NONE
-        self._keep(agent, replace(root, held=True, holder=pod_uid, synced=False, process=process))
+        at = self.wall()
+        times = Timeline(pod_uid, sandbox=at, created=at, swapped=at, verified=at, running=at)
+        new = replace(root, held=True, holder=pod_uid, synced=False, timeline=times)
+        self._keep(agent, replace(new, process=process))
         return ""
 
     def stop(self, node: str, pod_uid: str) -> None:
@@ -164,9 +172,10 @@ class FakeAgents:
         for uid, holder in list(agent.processes.items()):
             if holder == pod_uid:
                 del agent.processes[uid]
-                self._keep(
-                    agent, replace(agent.roots[uid], held=False, holder="", process=Process.NONE)
-                )
+                root = agent.roots[uid]
+                times = replace(root.timeline, stopped=self.wall())
+                new = replace(root, held=False, holder="", timeline=times)
+                self._keep(agent, replace(new, process=Process.NONE))
 
     def ended(self, node: str, pod_uid: str) -> None:
         """A command that took its time has ended after a stop."""
@@ -174,7 +183,7 @@ class FakeAgents:
         self.stubborn.discard(pod_uid)
         for root in list(agent.roots.values()):
             if root.holder == pod_uid and root.process is Process.STOPPING:
-                self._keep(agent, replace(root, process=Process.STOPPED, synced=True))
+                self._keep(agent, self._stopped(root))
 
     # What a test does to them.
 
@@ -235,6 +244,10 @@ class FakeAgents:
         if uid not in agent.roots:
             raise Absent("no such root")
         return agent.roots[uid]
+
+    def _stopped(self, root: Root) -> Root:
+        times = replace(root.timeline, stopped=self.wall(), synced=self.wall())
+        return replace(root, process=Process.STOPPED, synced=True, timeline=times)
 
     def _supervised(self, agent: FakeAgent, uid: str, pod_uid: str) -> Root:
         root = self._root(agent, uid)
