@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from controller.choices import StopMode, UpdatePolicy
 from controller.consumer import consumer_ready
 from controller.images import image_changed, lost_data, wants_reset
 from controller.inplace import is_at_rest, why_not_kept
-from controller.model import Condition, Process, StopMode, UpdatePolicy
+from controller.model import Condition, Process
 from controller.pods import PULL_FAILURES
 from controller.supervision import unsupported
 from controller.template import digest

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controller.model import ImageChangePolicy
+from controller.choices import ImageChangePolicy
 from controller.template import digest
 
 if TYPE_CHECKING:

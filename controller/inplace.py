@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.choices import StopMode
 from controller.images import wants_reset
-from controller.model import Process, Role, StopMode
+from controller.model import Process, Role
 from controller.pods import FAILURES
 from controller.steps import DeletePod, ReplacePod, StartProcess, StopProcess, SyncRoot, TellPod
 from controller.supervision import unsupported

@@ -9,7 +9,8 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from controller import names, placement
-from controller.model import POD, SC, SCI, Body, Key, Parent, Role, StopMode
+from controller.choices import StopMode
+from controller.model import POD, SC, SCI, Body, Key, Parent, Role
 from controller.supervision import supervised, unsupported
 from controller.template import digest
 

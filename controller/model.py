@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controller import names
+from controller.choices import ImageChangePolicy, StopMode, UpdatePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,28 +44,6 @@ NODE = Kind("v1", "Node", "nodes", namespaced=False)
 SECRET = Kind("v1", "Secret", "secrets")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
-
-
-class UpdatePolicy(StrEnum):
-    """When a changed template applies to a container that runs."""
-
-    ON_NEXT_START = "OnNextStart"
-    RESTART = "Restart"
-
-
-class ImageChangePolicy(StrEnum):
-    """What another image in the template means for a root that exists."""
-
-    KEEP = "Keep"
-    RESET = "Reset"
-
-
-class StopMode(StrEnum):
-    """What a stop keeps."""
-
-    COLD = "Cold"
-    WARM = "Warm"
-    FREEZE = "Freeze"
 
 
 class Process(StrEnum):

@@ -8,23 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller import names
+from controller.choices import ImageChangePolicy, StopMode, UpdatePolicy
 from controller.errors import InvalidSpec
 from controller.manifests import pod_name
-from controller.model import (
-    NODE,
-    POD,
-    SC,
-    SCI,
-    Agent,
-    ImageChangePolicy,
-    Instance,
-    Key,
-    Observed,
-    Parent,
-    Role,
-    StopMode,
-    UpdatePolicy,
-)
+from controller.model import NODE, POD, SC, SCI, Agent, Instance, Key, Observed, Parent, Role
 from controller.pods import controller_of, read_pod
 from controller.roots import active, owner_of
 from controller.template import normalise

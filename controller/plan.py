@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.choices import ImageChangePolicy, UpdatePolicy
 from controller.images import (
     image_changed,
     image_on_node,
@@ -22,7 +23,7 @@ from controller.images import (
 )
 from controller.inplace import start_steps, stop_steps, thaw
 from controller.manifests import instance_spec
-from controller.model import ImageChangePolicy, Place, Role, UpdatePolicy
+from controller.model import Place, Role
 from controller.pods import FAILURES
 from controller.roots import next_id, superseded
 from controller.steps import (

@@ -10,8 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from controller import metrics, names, timeline
+from controller.choices import StopMode
 from controller.model import Role
-from controller.timeline import Mode, Open, Passed, Turn
+from controller.timeline import Open, Passed, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,12 +126,12 @@ def _is_end(turn: Turn, wanted: Body) -> bool:
     return bool(wanted["phase"] == "Running" and ready["status"] == "True")
 
 
-def _is_whole(going: Open, mode: Mode, seen: Observed) -> bool:
+def _is_whole(going: Open, mode: StopMode, seen: Observed) -> bool:
     """A cold start has made the pod that is Ready now.
 
     It has not when it cut a stop before that had done anything.
     """
-    if going.turn is Turn.STOP or mode is not Mode.COLD:
+    if going.turn is Turn.STOP or mode is not StopMode.COLD:
         return True
     pod = seen.consumer
     return "podCreated" in going.marks and pod is not None and pod.uid == going.pod

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from controller.model import Role, StopMode
+from controller.choices import StopMode
+from controller.model import Role
 from controller.steps import (
     CreatePod,
     DeletePod,
@@ -38,14 +39,6 @@ class Turn(StrEnum):
 
     START = "start"
     STOP = "stop"
-
-
-class Mode(StrEnum):
-    """What is kept between a stop and the next start, beside the root."""
-
-    COLD = "Cold"
-    WARM = "Warm"
-    FREEZE = "Freeze"
 
 
 # In the order in which they usually happen, which decides between equal times; the last one is the
@@ -91,7 +84,7 @@ class Open:
     marks: dict[str, int]
     pod: str = ""
     held: bool = False
-    mode: Mode = Mode.COLD
+    mode: StopMode = StopMode.COLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +92,7 @@ class Passed:
     """A start or stop that is over."""
 
     turn: Turn
-    mode: Mode
+    mode: StopMode
     reason: str
     began: int
     stages: tuple[Stage, ...] = field(default=())
@@ -110,13 +103,13 @@ class Passed:
         return sum(stage.microseconds for stage in self.stages)
 
 
-def mode_after(step: Step, before: Mode) -> Mode:
+def mode_after(step: Step, before: StopMode) -> StopMode:
     """What kind of start or stop it is by now: a pod that goes or comes makes it a cold one."""
     match step:
         case StartProcess(thaw=frozen) | StopProcess(freeze=frozen):
-            return Mode.FREEZE if frozen else Mode.WARM
+            return StopMode.FREEZE if frozen else StopMode.WARM
         case CreatePod(role=Role.CONSUMER) | DeletePod(role=Role.CONSUMER):
-            return Mode.COLD
+            return StopMode.COLD
         case _:
             return before
 
@@ -124,15 +117,15 @@ def mode_after(step: Step, before: Mode) -> Mode:
 def why_cold(going: Open, seen: Observed, known: str) -> str:
     """Why it was not what the user asks for; empty when it was. `known`: why the pod went."""
     parent = seen.parent
-    if parent is None or parent.stop_mode is StopMode.COLD or going.mode is not Mode.COLD:
+    if parent is None or parent.stop_mode is StopMode.COLD or going.mode is not StopMode.COLD:
         return ""
     first = going.turn is Turn.START and not parent.status.get("lastStart")
     return known or ("FirstStart" if first else "PodLost")
 
 
-def order_of(turn: Turn, mode: Mode) -> tuple[str, ...]:
+def order_of(turn: Turn, mode: StopMode) -> tuple[str, ...]:
     """The stages that such a start or stop can have."""
-    if mode is Mode.COLD:
+    if mode is StopMode.COLD:
         return COLD_START if turn is Turn.START else COLD_STOP
     return WARM_START if turn is Turn.START else WARM_STOP
 

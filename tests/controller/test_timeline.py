@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.choices import StopMode
 from controller.model import Timeline
 from controller.timeline import (
     COLD_START,
     COLD_STOP,
     WARM_START,
     WARM_STOP,
-    Mode,
     Passed,
     Stage,
     Turn,
@@ -111,7 +111,7 @@ def test_a_sync_from_before_the_end_of_the_command_is_not_the_stops() -> None:
 def test_status_shows_begin_total_and_stages() -> None:
     stages = (Stage("patchSeen", 0), Stage("podCreated", 7), Stage("ready", 5))
 
-    shown = to_status(Passed(Turn.START, Mode.COLD, "", T0 + 12, stages))
+    shown = to_status(Passed(Turn.START, StopMode.COLD, "", T0 + 12, stages))
 
     assert shown == {
         "mode": "Cold",
