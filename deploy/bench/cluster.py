@@ -6,6 +6,7 @@ The client's models would cost milliseconds of this very process while it is mea
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -137,14 +138,22 @@ class Cluster:
 
     def versions(self, node: str) -> tuple[tuple[str, str], ...]:
         """Of the cluster and of the node that was measured; no names of hosts."""
-        told = self.get(f"/api/v1/nodes/{node}")["status"]["nodeInfo"]
+        status = self.get(f"/api/v1/nodes/{node}")["status"]
+        runtime, _, version = status["nodeInfo"]["containerRuntimeVersion"].partition("://")
         return (
-            ("Kubernetes", self.get("/version")["gitVersion"].removeprefix("v")),
-            ("runtime", told["containerRuntimeVersion"].replace("://", " ")),
-            ("kernel", told["kernelVersion"]),
+            ("Kubernetes", numbers(self.get("/version")["gitVersion"])),
+            (runtime, numbers(version)),
+            ("Linux", numbers(status["nodeInfo"]["kernelVersion"])),
+            ("cores", str(status["capacity"]["cpu"])),
         )
 
 
 def stamp(text: str) -> float:
     """RFC 3339 with nanoseconds to seconds since the epoch."""
     return datetime.fromisoformat(text).timestamp()
+
+
+def numbers(version: str) -> str:
+    """Without what a builder has added, which may name a machine."""
+    found = re.search(r"\d+(\.\d+)*", version)
+    return found.group() if found else ""

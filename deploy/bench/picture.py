@@ -28,7 +28,7 @@ PANELS = {
     "start": "Start: request to the command's first instruction",
     "stop": "Stop: request to the end as the API shows it",
 }
-WIDTH, ROW, STAGE_ROW = 10.0, 0.42, 1.15
+WIDTH, ROW, STAGE_ROW = 10.0, 0.42, 0.95
 INK, FAINT = "#222222", "#cccccc"
 
 
@@ -63,16 +63,16 @@ def _distributions(axis: Any, what: str, series: list[Series]) -> None:
         heights = [row - 0.25 + spread * number for number in range(len(values))]
         colour = COLOURS.get(one.mode, INK)
         axis.plot(values, heights, ".", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
-        for share in (0.5, 0.99):
+        for share, width in ((0.5, 2.2), (0.99, 1.0)):
             at = one.percentile(share) * 1000
-            axis.plot([at, at], [row - 0.36, row + 0.36], color=colour, linewidth=1.6)
-        text = f"{_short(one.percentile(0.5))}, p99 {_short(one.percentile(0.99))} ms"
+            axis.plot([at, at], [row - 0.36, row + 0.36], color=colour, linewidth=width)
+        text = f"{_short(one.percentile(0.5))} ms, p99 {_short(one.percentile(0.99))} ms"
         axis.text(1.01, row, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axis.set_yticks(range(len(series)), [f"{label(one)}\nn = {len(one.seconds)}" for one in series])
     axis.set_ylim(len(series) - 0.5, -0.5)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("ms (log); lines: median and p99")
+    axis.set_xlabel("ms (log); thick line: median, thin line: p99")
     axis.set_title(PANELS[what], loc="left", fontsize=9, fontweight="bold")
     axis.grid(axis="x", which="major", color=FAINT, linewidth=0.6)
     axis.tick_params(axis="y", length=0, labelsize=8)
@@ -85,10 +85,21 @@ def _stages(axis: Any, stages: Stages) -> None:
     left = 0.0
     for number, (name, mean) in enumerate(stages.means):
         width = mean / 1000
-        colour = STAGE_COLOURS[number % len(STAGE_COLOURS)]
-        axis.barh(0, width, left=left, color=colour, edgecolor="white", label=f"{name} {width:.1f}")
+        # Round two of the palette is hatched: no two stages of a bar look the same.
+        turn, index = divmod(number, len(STAGE_COLOURS))
+        colour = STAGE_COLOURS[index]
+        axis.barh(
+            0,
+            width,
+            left=left,
+            color=colour,
+            edgecolor="white",
+            hatch="////" * turn,
+            label=f"{name} {width:.1f}",
+        )
         left += width
     axis.set_xlim(0, max(left, 1e-6))
+    axis.set_ylim(-0.45, 0.45)
     axis.set_yticks([])
     axis.spines[["top", "right", "left"]].set_visible(False)
     title = (

@@ -86,7 +86,9 @@ def table(result: Result) -> str:
         ]
     if result.figures:
         lines.append("")
-        lines += [f"  {one.name:<62}{one.value:10.2f} {one.unit}" for one in result.figures]
+        lines += [
+            f"  {one.name:<62}{one.value:10.2f} {one.unit}".rstrip() for one in result.figures
+        ]
     lines += ["", *(f"note: {note}" for note in result.notes)] if result.notes else []
     return "\n".join(lines)
 
@@ -124,7 +126,7 @@ def comparison(old: Result, new: Result) -> str:
         lines.append("")
     for before_figure, figure in both:
         values = f"{before_figure.value:10.2f}{figure.value:10.2f}"
-        lines.append(f"  {figure.name:<62}{values} {figure.unit}")
+        lines.append(f"  {figure.name:<62}{values} {figure.unit}".rstrip())
     return "\n".join(lines)
 
 
