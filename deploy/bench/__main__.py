@@ -46,7 +46,7 @@ def read(path: Path) -> Result:
         sys.exit(f"bench: {path}: {error}")
 
 
-def run(chosen: Namespace) -> Result:
+def run(chosen: Namespace) -> tuple[Result, bool]:
     # A name of its own: two benches side by side would spoil the numbers, not each other's objects.
     cluster = Cluster(f"bench-{time.time_ns() // 10**6:x}", connections=20)
     begin = time.monotonic()
@@ -66,7 +66,7 @@ def run(chosen: Namespace) -> Result:
             chosen.idle,
         )
         measure(state, chosen.crowd)
-        return result(state, cluster.versions(state.node))
+        return result(state, cluster.versions(state.node)), state.failed
     finally:
         cluster.clear()
         say("done")
@@ -86,7 +86,7 @@ def main() -> None:
     # Both are read before anything is measured: a wrong name must not cost 15 minutes.
     earlier = read(chosen.baseline) if chosen.baseline else None
     try:
-        found = read(chosen.result) if chosen.result else run(chosen)
+        found, failed = (read(chosen.result), False) if chosen.result else run(chosen)
     except (NotSeen, ApiError) as error:
         sys.exit(f"bench: {error}")
     print(table(found))
@@ -96,6 +96,8 @@ def main() -> None:
     (chosen.output / "result.json").write_text(to_text(found), encoding="utf-8")
     draw(found, chosen.output)
     print(f"\n{chosen.output}: result.json, bench.svg, bench.png")
+    if failed:
+        sys.exit("bench: a part of it ended early, see the notes")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ DEADLINE = 30
 
 
 class ApiError(Exception):
-    """The API server refused a request."""
+    """The API server refused a request, or was not reached (status 0)."""
 
     def __init__(self, method: str, path: str, status: int, text: str) -> None:
         super().__init__(f"{method} {path}: {status} {text[:500]}")
@@ -62,7 +63,10 @@ class Cluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = self._api.call_api(*request, _request_timeout=timeout).response
+        try:
+            answer = self._api.call_api(*request, _request_timeout=timeout).response
+        except HTTPError as error:
+            raise ApiError(method, path, 0, str(error)) from error
         if answer.status >= 400:
             raise ApiError(method, path, answer.status, answer.read().decode(errors="replace"))
         return answer

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deploy.bench import objects
+from deploy.bench.cluster import ApiError
 from deploy.bench.crowd import Crowd
 from deploy.bench.cycles import Bench, bare_cycle, bare_stop, create_cycle, cycle, start, stop
-from deploy.bench.meters import cpu_share
 from deploy.bench.result import Figure, Result
-from deploy.bench.usage import Product, pods_usage
+from deploy.bench.usage import Product, pods_usage, shares
+from deploy.bench.watching import NotSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,8 @@ class Run:
     say: Callable[[str], None]
     idle_seconds: float
     node: str = ""
+    failed: bool = False
+    pauses: dict[str, float] = field(default_factory=lambda: dict(PAUSES))
     stopped: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
@@ -43,35 +47,43 @@ class Run:
         """One more number."""
         self.figures.append(Figure(name, value, unit))
 
+    def cpu(self, name: str, share: float) -> None:
+        """One more share of a core."""
+        self.figure(name, share * 100, "% of a core")
+
 
 def measure(run: Run, size: int) -> None:
     """Everything; the idle time is first taken while nothing of ours is there."""
     run.say("idle, nothing there")
     before, _ = run.product.idle(run.idle_seconds)
-    for volumes in (PLAIN, TOKEN):
-        run.say(f"cold and bare, {volumes}")
-        cold(run, volumes)
-    run.say("first create")
-    create(run)
-    for mode in ("Warm", "Freeze"):
-        run.say(mode.lower())
-        warm(run, mode)
-    run.say("sleep infinity")
-    sleeps(run)
-    run.say(f"{size} at once")
-    crowd = Crowd(run.bench, run.node, size)
-    for _ in run.budget.cycles("many at once", run.counts.rounds, UNTIL["rounds"]):
-        crowd.round()
-    run.say(f"idle, {size} stopped")
-    idle(run, before, [*crowd.names, *run.stopped])
-    run.say("clearing up")
-    crowd.drop()
-    for name in run.stopped:
-        run.bench.drop(name)
+    parts: dict[str, Callable[[], None]] = {
+        f"cold and bare, {PLAIN}": partial(cold, run, PLAIN),
+        f"cold and bare, {TOKEN}": partial(cold, run, TOKEN),
+        "first create": partial(create, run),
+        "warm": partial(warm, run, "Warm"),
+        "freeze": partial(warm, run, "Freeze"),
+        "sleep infinity": partial(sleeps, run),
+        f"{size} at once, then idle": partial(many, run, size, before),
+    }
+    for what, part in parts.items():
+        run.say(what)
+        try:
+            part()
+        except (NotSeen, ApiError) as error:
+            # One kind that does not work must not cost the minutes of the others. The error may
+            # name hosts: it is told here and not kept.
+            run.failed = True
+            run.budget.notes.append(f"{what}: ended early, so its rows are of fewer cycles")
+            run.say(str(error))
+
+
+def printable(text: str) -> str:
+    """A note of one line, whatever status said."""
+    return "".join(one if one.isprintable() else " " for one in text)[:300]
 
 
 def cold(run: Run, volumes: str) -> None:
-    """Bare and cold cycles in turn; then some cold ones alone, for their writes."""
+    """Bare and cold cycles in turn; also what the cold ones wrote."""
     bench, name = run.bench, f"cold-{volumes.split(maxsplit=1)[0]}"
     spec = objects.pod_spec(objects.OBEDIENT, token=volumes == TOKEN)
     run.node = bench.prepare(name, _on(run, spec), "Cold")
@@ -96,7 +108,13 @@ def cold(run: Run, volumes: str) -> None:
 
 
 def _writes(run: Run, before: dict[str, float], cycles: int, what: str) -> None:
-    changes = {kind: value - before.get(kind, 0) for kind, value in run.product.writes().items()}
+    after = run.product.writes()
+    if not after:
+        run.budget.notes.append(
+            f"API writes ({what}): the controller's metrics cannot be read here"
+        )
+        return
+    changes = {kind: value - before.get(kind, 0) for kind, value in after.items()}
     run.figure(f"API writes of a cycle ({what})", sum(changes.values()) / cycles, "")
     for kind, change in sorted(changes.items()):
         if change >= cycles / 20:
@@ -123,12 +141,12 @@ def warm(run: Run, mode: str) -> None:
     warm_up = "not counted"
     for _ in range(2):
         cycle(bench, name, key, warm_up)
-        time.sleep(PAUSES[mode])
+        time.sleep(run.pauses[mode])
     bench.forget(warm_up)
     last = bench.look_at_stages(name).get("lastStart", {})
     if last.get("mode") != mode:
         reason = last.get("reason") or "status.lastStart does not say that it was"
-        run.budget.notes.append(f"{key}: not supported here: {reason}"[:300])
+        run.budget.notes.append(printable(f"{key}: not supported here: {reason}"))
         bench.drop(name)
         return
     count = run.counts.warm if mode == "Warm" else run.counts.freeze
@@ -136,7 +154,7 @@ def warm(run: Run, mode: str) -> None:
     for _ in run.budget.cycles(key, count, UNTIL[mode]):
         begun += 1
         cycle(bench, name, key, TOKEN)
-        time.sleep(PAUSES[mode])
+        time.sleep(run.pauses[mode])
         fallen += bench.look_at_stages(name).get("lastStart", {}).get("mode") != mode
     _writes(run, writes, begun, key)
     if fallen:
@@ -161,33 +179,44 @@ def sleeps(run: Run) -> None:
     bench.drop(name)
 
 
+def many(run: Run, size: int, before: dict[str, float]) -> None:
+    """All starts at once; then what the stopped ones cost."""
+    crowd = Crowd(run.bench, run.node, size)
+    for _ in run.budget.cycles("many at once", run.counts.rounds, UNTIL["rounds"]):
+        crowd.round()
+    run.say("idle, all stopped")
+    idle(run, before, [*crowd.names, *run.stopped])
+    run.say("clearing up")
+    crowd.drop()
+    for name in run.stopped:
+        run.bench.drop(name)
+
+
 def idle(run: Run, before: dict[str, float], names: list[str]) -> None:
     """What stopped containers cost: the product's own CPU, and that of their pods."""
+    cluster, size = run.bench.cluster, len(names)
     pods = [*(f"{name}-provider" for name in names), *run.stopped]
-    sizes = len(names)
-    first = pods_usage(run.bench.cluster, run.node, pods)
+    first = pods_usage(cluster, run.node, pods, cluster.namespace)
     after, memory = run.product.idle(run.idle_seconds)
-    last = pods_usage(run.bench.cluster, run.node, pods)
-    for program, share in after.items():
-        run.figure(f"{program}: memory (RSS) of one pod", memory[program] / 2**20, "MiB")
-        run.figure(
-            f"{program}: idle CPU of all pods, nothing there", before[program] * 100, "% of a core"
-        )
-        run.figure(f"{program}: idle CPU of all pods, {sizes} stopped", share * 100, "% of a core")
+    last = pods_usage(cluster, run.node, pods, cluster.namespace)
+    for program, rss in memory.items():
+        run.figure(f"{program}: memory (RSS) of one pod", rss / 2**20, "MiB")
+        run.cpu(f"{program}: idle CPU of all pods, nothing there", before[program])
+        run.cpu(f"{program}: idle CPU of all pods, {size} stopped", after[program])
+    if not memory or not last:
+        run.budget.notes.append("memory and CPU: pods/proxy or nodes/proxy cannot be read here")
+        return
     added = sum(after.values()) - sum(before.values())
-    run.figure(f"controller and agents: CPU added by {sizes} stopped", added * 100, "% of a core")
-    shares = {name: cpu_share(first[name], last[name]) for name in first.keys() & last.keys()}
-    providers = [share for name, share in shares.items() if name not in run.stopped]
-    run.figure(
-        f"their {len(providers)} provider pods: CPU in all", sum(providers) * 100, "% of a core"
-    )
+    run.cpu(f"controller and agents: CPU added by {size} stopped", added)
+    used = shares(first, last)
+    providers = [share for name, share in used.items() if name not in run.stopped]
+    run.cpu(f"their {len(providers)} provider pods: CPU in all", sum(providers))
     kept = {"one stopped cold container (its provider pod)": "crowd-00-provider"}
     kept |= {f"one stopped {name} container (its own pod)": name for name in run.stopped}
     for what, name in kept.items():
-        if name in last:
+        if name in used:
             run.figure(f"{what}: memory (RSS)", last[name].rss_bytes / 2**20, "MiB")
-        if name in shares:
-            run.figure(f"{what}: CPU", shares[name] * 100, "% of a core")
+            run.cpu(f"{what}: CPU", used[name])
 
 
 def result(run: Run, versions: tuple[tuple[str, str], ...]) -> Result:
