@@ -62,7 +62,7 @@ def _distributions(axis: Any, what: str, series: list[Series]) -> None:
         spread = 0.5 / max(1, len(values) - 1)
         heights = [row - 0.25 + spread * number for number in range(len(values))]
         colour = COLOURS.get(one.mode, INK)
-        axis.plot(values, heights, ".", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
+        axis.plot(values, heights, ".", color=colour, alpha=0.55, markersize=4, markeredgewidth=0)
         for share, width in ((0.5, 2.2), (0.99, 1.0)):
             at = one.percentile(share) * 1000
             axis.plot([at, at], [row - 0.36, row + 0.36], color=colour, linewidth=width)
@@ -71,7 +71,9 @@ def _distributions(axis: Any, what: str, series: list[Series]) -> None:
     axis.set_yticks(range(len(series)), [f"{label(one)}\nn = {len(one.seconds)}" for one in series])
     axis.set_ylim(len(series) - 0.5, -0.5)
     axis.set_xscale("log")
+    axis.set_xlim(*_limits([seconds * 1000 for one in series for seconds in one.seconds]))
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(_between)
     axis.set_xlabel("ms (log); thick line: median, thin line: p99")
     axis.set_title(PANELS[what], loc="left", fontsize=9, fontweight="bold")
     axis.grid(axis="x", which="major", color=FAINT, linewidth=0.6)
@@ -114,6 +116,19 @@ def _stages(axis: Any, stages: Stages) -> None:
         frameon=False,
         handlelength=0.8,
     )
+
+
+def _limits(values: list[float]) -> tuple[float, float]:
+    """The next 1, 2 or 5 on both sides, so that even a narrow range has two numbers."""
+    steps = [digit * 10.0**power for power in range(-4, 8) for digit in (1, 2, 5)]
+    below = [step for step in steps if step < min(values)]
+    above = [step for step in steps if step > max(values)]
+    return max(below, default=steps[0]), min(above, default=steps[-1])
+
+
+def _between(value: float, _: int) -> str:
+    """Between the powers of ten, only as many numbers as there is room for."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _short(seconds: float) -> str:
