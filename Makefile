@@ -82,5 +82,6 @@ test-e2e: $(VENV)/.complete $(CLUSTER) deploy ## end to end on a real kubelet
 	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m "e2e and not alone" -n $(E2E_WORKERS)
 	@$(ON_CLUSTER) $(VENV)/bin/python -m pytest -m "e2e and alone"
 
-bench: $(VENV)/.complete $(CLUSTER) deploy ## starts and stops beside a bare pod's, as ratios
-	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.bench
+bench: $(VENV)/.complete $(CLUSTER) deploy ## [COUNT=40] [BASELINE=old.json] starts and stops beside a bare pod's
+	@$(ON_CLUSTER) $(VENV)/bin/python -m deploy.bench $(if $(COUNT),--count $(COUNT)) \
+		$(if $(BASELINE),--baseline $(BASELINE))
