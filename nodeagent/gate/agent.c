@@ -96,7 +96,7 @@ void tell(struct agent *agent, const char *words, pid_t pid)
 }
 
 /* A decimal number up to `highest`; what follows it, or NULL. */
-static const char *number(const char *text, long highest, long *value)
+const char *number(const char *text, long highest, long *value)
 {
 	const char *next = text;
 

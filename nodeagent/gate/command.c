@@ -95,6 +95,11 @@ static void leave_message(const char *path, const char *name, int error)
 	close(fd);
 }
 
+static int not_executed(const char *name, int error)
+{
+	return fail("exec", name, error, error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+}
+
 /* Starts the command; its pid when it has been executed, or minus the code to exit with. */
 pid_t start(const char *message_path, char **command, const struct inherited *before)
 {
@@ -115,8 +120,18 @@ pid_t start(const char *message_path, char **command, const struct inherited *be
 		return child;
 	if (message_path)
 		leave_message(message_path, command[0], birth.error);
-	return -fail("exec", command[0], birth.error,
-		     birth.error == ENOENT || birth.error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+	return -not_executed(command[0], birth.error);
+}
+
+/* The command in our place; comes back only with what to exit with. */
+int replace(char **command)
+{
+	char *only_path[] = {default_path, NULL}, **environment = environ;
+
+	if (!getenv("PATH"))
+		environ = only_path; /* as in start */
+	execvpe(command[0], command, environment);
+	return not_executed(command[0], errno);
 }
 
 int exit_code(int status)

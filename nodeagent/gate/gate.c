@@ -1,7 +1,8 @@
 /*
  * The first process of the provider (hold) and of the consumer (init, supervise): waits, forwards signals, reaps,
  * passes the exit code on. Where the data goes next: the exit code to the kubelet, as if the command had been the
- * first process; in supervise also what runs to the node agent.
+ * first process; in supervise also what runs to the node agent. The probes and hooks of such a container run beside it
+ * (probe.c).
  *
  * It runs in any image, also in one that holds a single static binary: no /proc, no /dev, no shell, no heap.
  */
@@ -99,7 +100,7 @@ static int init(const char *message_path, char **command)
 }
 
 /* The value of an option that stands here, else NULL; `argv` moves behind it. */
-static char *option(char ***argv, const char *name)
+char *option(char ***argv, const char *name)
 {
 	char *value;
 
@@ -113,9 +114,14 @@ int main(int argc, char **argv)
 {
 	static const char *const version[] = {"gate ", VERSION, "\n"};
 	static const char *const usage[] = {"usage: gate hold | init [-m FILE] -- COMMAND [ARGUMENT...] | ",
-					    "supervise -s SOCKET [-m FILE] -- COMMAND [ARGUMENT...] | version\n"};
+					    "supervise -s SOCKET [-m FILE] -- COMMAND [ARGUMENT...] | version | ",
+					    "probe [-b BUDGET_MS] [-t TIMEOUT_MS] live|ready ATTEMPT | ",
+					    "hook post-start|pre-stop ATTEMPT\n",
+					    "ATTEMPT: exec -- COMMAND [ARGUMENT...] | tcp PORT [-h ADDRESS] | ",
+					    "http PORT PATH [-h ADDRESS] [-H 'NAME: VALUE']... | grpc PORT [-h ADDRESS] [SERVICE] | ",
+					    "sleep SECONDS\n"};
 	const char *mode = argc > 1 ? argv[1] : "", *socket_path = NULL, *message_path;
-	int supervised = !strcmp(mode, "supervise");
+	int code, supervised = !strcmp(mode, "supervise");
 
 	if (argc == 2 && !strcmp(mode, "hold"))
 		return hold();
@@ -131,6 +137,10 @@ int main(int argc, char **argv)
 		if ((socket_path || !supervised) && argv[0] && !strcmp(argv[0], "--") && argv[1])
 			return supervised ? supervise(socket_path, message_path, argv + 1) : init(message_path, argv + 1);
 	}
-	say(STDERR_FILENO, usage, 2);
+	if (!strcmp(mode, "probe") && (code = probe(argv + 2)) != WRONG_USAGE)
+		return code;
+	if (!strcmp(mode, "hook") && (code = hook(argv + 2)) != WRONG_USAGE)
+		return code;
+	say(STDERR_FILENO, usage, sizeof usage / sizeof *usage);
 	return EXIT_OURS;
 }
