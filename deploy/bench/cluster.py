@@ -142,6 +142,8 @@ class Cluster:
 
     def versions(self, node: str) -> tuple[tuple[str, str], ...]:
         """Of the cluster and of the node that was measured; no names of hosts."""
+        # Without a node nothing was measured; what there is still gets its versions.
+        node = node or self.get("/api/v1/nodes")["items"][0]["metadata"]["name"]
         status = self.get(f"/api/v1/nodes/{node}")["status"]
         runtime, _, version = status["nodeInfo"]["containerRuntimeVersion"].partition("://")
         return (
