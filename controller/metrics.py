@@ -5,9 +5,17 @@ Counted by `reconcile`, `kube` and `agents`; served by `web`.
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 PREFIX = "stoppablecontainer_controller_"
 
 _steps = Counter(PREFIX + "steps", "Steps done", ["step"], registry=REGISTRY)
