@@ -26,10 +26,12 @@ from nodeagent.kernel import Linux
 from nodeagent.node import Node
 from nodeagent.nri import Client
 from nodeagent.paths import Paths
+from nodeagent.processes import Processes
 from nodeagent.runtime import Containerd
 from nodeagent.server import Server
 from nodeagent.service import NodeAgentService
 from nodeagent.store import Store
+from nodeagent.writeback import Writeback
 
 _ASK_EVERY = 5.0  # seconds between two questions to the runtime whether it is there
 _RESUME_EVERY = 1.0
@@ -62,9 +64,19 @@ class Program:
         self.store = Store(settings.node)
         self.runtime = Containerd(settings.containerd_socket)
         self.holders = Holders(self.kernel, self.store)
-        self.agent = Agent(self.paths, self.kernel, self.runtime, self.store, self.holders)
+        doors = (self.paths, self.kernel, self.runtime, self.store)
+        writeback = Writeback(self.paths, self.kernel, self.store)
+        self.processes = Processes(*doors, writeback)
+        self.agent = Agent(*doors, self.holders, processes=self.processes)
         self.node = Node(settings.node, self.store, self.runtime)
-        gatekeeper = Gatekeeper(self.store, self.holders, self.kernel, self.runtime, self.gate)
+        gatekeeper = Gatekeeper(
+            self.store,
+            self.holders,
+            self.kernel,
+            self.runtime,
+            processes=self.processes,
+            gate=self.gate,
+        )
         self.nri = Client(settings.nri_socket, gatekeeper, self._nri_changed, self._nri_answered)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="settle")
 
@@ -78,7 +90,7 @@ class Program:
 
     def _settle(self, uid: str | None) -> None:
         if uid is not None:
-            self._disk.submit(self.agent.settle, uid)
+            self._disk.submit(self.agent.writeback.settle, uid)
 
     async def recover(self) -> None:
         """Bring all roots back; only then do containers come."""
@@ -109,6 +121,7 @@ class Program:
         self.store.listen(node_changed)
         self.store.listen(self._settle)
         self.holders.start()
+        self.processes.gates.start()
         # Before the first call: what it adds must not be overwritten by what is read.
         await asyncio.to_thread(recovery.load, self.agent)
         service = NodeAgentService(self.agent, self.store, lambda: report.debug(self.agent))

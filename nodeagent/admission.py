@@ -6,7 +6,6 @@ nri.py calls it from its own thread; every look-up is in memory, and nothing her
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from nodeagent import oci
 from nodeagent.accounts import MAX_BYTES, Accounts
 from nodeagent.errors import AgentError, Refused
 from nodeagent.model import Holder, Role
+from nodeagent.store import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nodeagent.doors import Kernel, Runtime
     from nodeagent.holders import Holders
     from nodeagent.model import Admission, ContainerEvent, Root
+    from nodeagent.processes import Processes
     from nodeagent.store import Store
 
 _SPEC_LIMIT = 8 * 1024 * 1024
@@ -32,12 +33,20 @@ class Gatekeeper:
     """Lets admitted containers onto their roots, and nobody else."""
 
     def __init__(
-        self, store: Store, holders: Holders, kernel: Kernel, runtime: Runtime, gate: Path
+        self,
+        store: Store,
+        holders: Holders,
+        kernel: Kernel,
+        runtime: Runtime,
+        *,
+        processes: Processes,
+        gate: Path,
     ) -> None:
         """Wire the doors."""
-        self._store, self._holders = store, holders
+        self._store, self._holders, self._processes = store, holders, processes
         self._kernel, self._runtime = kernel, runtime
-        self._gate = gate
+        self._gate = str(gate)
+        self._untold: list[str] = []
 
     def synchronize(self, containers: Sequence[ContainerEvent]) -> None:
         """Learn from the runtime which containers run on our roots."""
@@ -55,26 +64,37 @@ class Gatekeeper:
         admission = self._admission(event)
         if admission is None:
             return
+        created = now_us()
         stored = self._runtime.stored(event.container_id)
         spec = parse_spec(stored.spec)
         if admission.role is Role.PROVIDER:
-            new = oci.holding(spec, gate=str(self._gate))
+            new = oci.holding(spec, gate=self._gate)
         else:
             check_runtime(stored.runtime)
-            root = self._free_root(admission, event)
-            if root.record is None:
-                message = f"root {root.uid} has no record"
-                raise Refused(message)
-            new = oci.on_root(
-                spec,
-                root=root.host_path,
-                container_id=event.container_id,
-                admission=admission,
-                image=root.record.image,
-                gate=str(self._gate),
-                accounts=self._accounts(root, admission),
-            )
+            new = self._on_root(spec, admission, event)
         self._runtime.replace_spec(event.container_id, json.dumps(new).encode())
+        if admission.role is Role.CONSUMER:
+            sandbox = oci.sandbox_pid(spec)
+            marks = {"created": created, "swapped": now_us()}
+            marks["sandbox"] = self._kernel.began(sandbox) if sandbox else 0
+            # The start that follows at once tells of it.
+            self._store.update(admission.root_uid, marks=marks, tell=False)
+
+    def _on_root(self, spec: oci.Spec, admission: Admission, event: ContainerEvent) -> oci.Spec:
+        root = self._free_root(admission, event)
+        if root.record is None:
+            message = f"root {root.uid} has no record"
+            raise Refused(message)
+        return oci.on_root(
+            spec,
+            root=root.host_path,
+            container_id=event.container_id,
+            admission=admission,
+            image=root.record.image,
+            gate=self._gate,
+            folder=str(self._processes.folder(root.uid)),
+            accounts=self._accounts(root, admission),
+        )
 
     def start_container(self, event: ContainerEvent) -> None:
         """Prove where the container is, before its first instruction, and know its holder."""
@@ -91,9 +111,34 @@ class Gatekeeper:
         if process is None or process.root_device != root.device:
             message = f"the container is not on root {root.uid}: it may not start"
             raise Refused(message)
-        now = time.time_ns() // 1_000_000
-        namespace = self._holders.namespace_of(process)
-        self._holders.hold(root.uid, Holder(event.pod_uid, event.pid, now, namespace))
+        now = now_us()
+        holder = Holder(
+            event.pod_uid,
+            event.pid,
+            now // 1000,
+            self._holders.namespace_of(process),
+            event.container_id,
+        )
+        if admission.supervise:
+            self._processes.container_starts(root.uid)
+        # Of an earlier container of this pod, where it was one.
+        marks = {"verified": now, "running": 0, "stopping": 0, "stopped": 0, "synced": 0}
+        self._holders.hold(root.uid, holder, marks=marks, tell=False)
+        self._untold.append(root.uid)
+
+    def post_start_container(self, event: ContainerEvent) -> None:
+        """Note when the command runs; a supervised one's gate says that itself."""
+        admission = self._admission(event)
+        if admission is None or admission.role is Role.PROVIDER or admission.supervise:
+            return
+        self._store.update(admission.root_uid, marks={"running": now_us()}, tell=False)
+        self._untold.append(admission.root_uid)
+
+    def answered(self) -> None:
+        """Tell of what changed, now that the runtime does not wait for it any more."""
+        untold, self._untold = self._untold, []
+        for uid in untold:
+            self._store.tell(uid)
 
     def _accounts(self, root: Root, admission: Admission) -> Accounts:
         """Read the kept root's own passwd and group, where anything is to be looked up in them."""

@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from nodeagent import apply, plan, records
 from nodeagent.errors import Busy, Impossible, NotFound, NotThereYet, RecordCorrupt, StaleFence
-from nodeagent.model import Problem, Record, Role, Root
+from nodeagent.model import Problem, ProcessState, Record, Role, Root
 from nodeagent.paths import checked_id, source_of
+from nodeagent.store import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nodeagent.doors import Kernel, Runtime
     from nodeagent.holders import Holders
     from nodeagent.model import Admission
     from nodeagent.paths import Paths
+    from nodeagent.processes import Processes
     from nodeagent.store import Store
 
-_LOCK_WAIT = 1.0  # seconds; a call that works longer on the root makes the others Busy
 _LAST_UNMOUNT_WAIT = 2.0  # the kernel takes dead namespaces apart after their last process
 _log = structlog.get_logger()
 
@@ -36,13 +34,19 @@ class Agent:
     """Everything that the controller may ask of this node."""
 
     def __init__(
-        self, paths: Paths, kernel: Kernel, runtime: Runtime, store: Store, holders: Holders
+        self,
+        paths: Paths,
+        kernel: Kernel,
+        runtime: Runtime,
+        store: Store,
+        holders: Holders,
+        *,
+        processes: Processes,
     ) -> None:
         """Wire the doors; nothing happens here."""
         self.paths, self.kernel, self.runtime = paths, kernel, runtime
-        self.store, self.holders = store, holders
-        self._locks: dict[str, threading.Lock] = {}
-        self._locks_lock = threading.Lock()
+        self.store, self.holders, self.processes = store, holders, processes
+        self.writeback, self._locked = processes.writeback, processes.writeback.locks.locked
         self._fence_lock = threading.Lock()
         self._fence = 0
 
@@ -80,9 +84,7 @@ class Agent:
     def release(self, uid: str) -> Root:
         """Unmount the root and keep its data."""
         with self._locked(uid):
-            if self._healthy(uid).record is None:
-                message = f"no root {uid} on this node"
-                raise NotFound(message)
+            self._known(uid)
             self._unmount(uid)
             return self.store.get(uid)
 
@@ -109,6 +111,7 @@ class Agent:
             if admission.role is Role.CONSUMER:
                 self._may_admit(known, admission)
             before = getattr(known, admission.role.value)
+            self._prepare(known, admission)
             self.store.admit(admission)
             try:
                 self.kernel.make_dir(self.paths.root(uid), 0o700)
@@ -120,23 +123,27 @@ class Agent:
     def sync(self, uid: str) -> Root:
         """Write everything of the root to disk; only of a root that nobody writes to."""
         with self._locked(uid):
-            record = self._healthy(uid).record
-            if record is None:
-                message = f"no root {uid} on this node"
-                raise NotFound(message)
-            self._free(uid)
-            if self.store.get(uid).device is not None:
-                self.kernel.sync(self.paths.rootfs(uid))
-            self.kernel.sync(self.paths.upper(uid))
-            consumer = self.store.get(uid).consumer
-            synced_for = consumer.pod_uid if consumer else ""
-            if record.synced_for != synced_for:
-                record = replace(record, synced_for=synced_for)
-                records.write_record(self.paths, record)
-            # A restart in place may have come in between: then the holder is set and nothing is
-            # synced.
-            held = self.store.get(uid).holder is not None
-            return self.store.update(uid, record=record, synced=not held)
+            self._known(uid)
+            before = self._quiet(uid)
+            self.writeback.write(uid)
+            # A restart may have come in between: then the holder is another, or its command runs.
+            return self.store.update(
+                uid,
+                when=lambda now: (now.holder, now.process) == (before.holder, before.process),
+                marks={} if before.synced else {"synced": now_us()},
+                synced=True,
+            )
+
+    def start_process(self, uid: str, pod_uid: str, hook: tuple[str, ...]) -> Root:
+        """Start the command of a supervised container; the root's lock would only cost time."""
+        return self.processes.start(checked_id(uid), checked_id(pod_uid), hook)
+
+    def stop_process(
+        self, uid: str, pod_uid: str, seconds: float, hook: tuple[str, ...], *, freeze: bool
+    ) -> Root:
+        """Stop the command of a supervised container, or freeze it."""
+        checked_id(uid)
+        return self.processes.stop(uid, checked_id(pod_uid), seconds, hook, freeze=freeze)
 
     def check_fence(self, fence: int) -> None:
         """Refuse a controller that lost its lease; remember the highest number seen."""
@@ -147,18 +154,6 @@ class Agent:
             if fence > self._fence:
                 records.write_fence(self.paths, fence)
                 self._fence = fence
-
-    def settle(self, uid: str) -> None:
-        """Put on disk that a container writes to the root: it is not synced any more."""
-        known = self.store.get(uid)
-        if known.holder is None or known.record is None or not known.record.synced_for:
-            return
-        with self._locked(uid):
-            record = self.store.get(uid).record
-            if record is not None:
-                record = replace(record, synced_for="")
-                records.write_record(self.paths, record)
-                self.store.update(uid, record=record)
 
     # ---- parts of them; the caller has the lock ----
 
@@ -176,6 +171,14 @@ class Agent:
                 f"in use: pod {holder.pod_uid or 'unknown'} lives on it (process {holder.pid})"
             )
             raise Busy(message)
+
+    def _prepare(self, known: Root, admission: Admission) -> None:
+        """Have what a supervised container needs before its runtime can come for it."""
+        if admission.supervise:
+            anew = known.consumer is None or known.consumer.pod_uid != admission.pod_uid
+            self.processes.admit(admission.root_uid, anew=anew)
+        elif admission.role is Role.CONSUMER:
+            self.processes.forget(admission.root_uid)
 
     def _mount_or_remember(self, record: Record) -> Root:
         try:
@@ -208,14 +211,14 @@ class Agent:
     def _adopt(self, record: Record) -> Root:
         """Take a mounted root into the store, with whoever lives on it."""
         uid, target = record.uid, self.paths.rootfs(record.uid)
-        fresh = self.store.get(uid).record is None
+        fresh: dict[str, Any] = {} if self.store.get(uid).record else {"synced": True}
         self.store.update(
             uid,
             record=record,
             device=self.kernel.device(target),
             host_path=str(target),
             problem=None,
-            **({"synced": True} if fresh else {}),
+            **fresh,
         )
         self.holders.recheck(uid)
         return self.store.get(uid)
@@ -248,6 +251,7 @@ class Agent:
         observed = apply.observe(uid, self.kernel, self.paths)
         steps = plan.remove(uid, observed, self.paths)
         apply.apply(steps, self.kernel, self.runtime, self.paths)
+        self.processes.forget(uid)
         self.store.drop(uid)
 
     def _free(self, uid: str) -> None:
@@ -257,6 +261,23 @@ class Agent:
                 f"in use: pod {holder.pod_uid or 'unknown'} lives on it (process {holder.pid})"
             )
             raise Busy(message)
+
+    def _quiet(self, uid: str) -> Root:
+        """Prove that nothing writes to the root: nobody is there, or only a gate and its frozen."""
+        root = self.store.get(uid)
+        if root.supervised is None or not root.process.is_quiet:
+            self._free(uid)
+            return self.store.get(uid)
+        others = self.kernel.beside(root.supervised.pid)
+        if others and root.process is ProcessState.STOPPED:
+            message = f"in use: process {others[0]} runs beside the gate"
+            raise Busy(message)
+        return root
+
+    def _known(self, uid: str) -> None:
+        if self._healthy(uid).record is None:
+            message = f"no root {uid} on this node"
+            raise NotFound(message)
 
     def _healthy(self, uid: str) -> Root:
         known = self.store.get(checked_id(uid))
@@ -271,16 +292,3 @@ class Agent:
         reason = error.reason if isinstance(error, Impossible) else "MountFailed"
         self.store.update(uid, problem=Problem(reason, str(error)))
         _log.error("root has a problem", root=uid, reason=reason, error=str(error))
-
-    @contextmanager
-    def _locked(self, uid: str) -> Iterator[None]:
-        checked_id(uid)
-        with self._locks_lock:
-            lock = self._locks.setdefault(uid, threading.Lock())
-        if not lock.acquire(timeout=_LOCK_WAIT):
-            message = f"another call works on root {uid}"
-            raise Busy(message)
-        try:
-            yield
-        finally:
-            lock.release()

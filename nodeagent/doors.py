@@ -86,6 +86,34 @@ class Kernel(Protocol):
         """Open a descriptor that becomes readable when the process ends; the caller closes it."""
         ...
 
+    def began(self, pid: int) -> int:
+        """Say when a process began, in microseconds since 1970; 0 when it is gone."""
+        ...
+
+    def kill(self, pid: int) -> None:
+        """Kill a process; fine when it is gone."""
+        ...
+
+    def beside(self, pid: int) -> tuple[int, ...]:
+        """Name the others in the cgroup of a container's first process."""
+        ...
+
+    def kill_beside(self, pid: int) -> int:
+        """Kill the others in the cgroup of a container's first process; how many there were."""
+        ...
+
+    def freeze(self, pid: int) -> None:
+        """Freeze the container of a first process; nothing of it runs after that."""
+        ...
+
+    def thaw(self, pid: int) -> None:
+        """Let the container of a first process go on; fine when it does."""
+        ...
+
+    def is_frozen(self, pid: int) -> bool:
+        """Say whether the container of a first process is frozen."""
+        ...
+
 
 class Runtime(Protocol):
     """Images, pinned layers and stored container specs."""
@@ -112,4 +140,12 @@ class Runtime(Protocol):
 
     def replace_spec(self, container_id: str, spec: bytes) -> None:
         """Store another OCI spec for a container that was not started yet."""
+        ...
+
+    def stop_signal(self, container_id: str) -> int:
+        """Say with which signal a container's command is asked to end."""
+        ...
+
+    def exec(self, container_id: str, command: tuple[str, ...], seconds: float) -> int:
+        """Run a command in a container, to its end or to that of the time; its exit code."""
         ...

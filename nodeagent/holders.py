@@ -9,13 +9,15 @@ import os
 import select
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from nodeagent.errors import Refused
-from nodeagent.model import Holder, Process
+from nodeagent.model import Holder, Process, ProcessState
+from nodeagent.store import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from nodeagent.doors import Kernel
     from nodeagent.model import ContainerEvent
@@ -44,6 +46,7 @@ class Holders:
         self._poll = select.epoll()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll.register(self._wake_read, select.EPOLLIN)
+        self._own_namespaces: frozenset[int] = frozenset()
         self._stopping = False
         self.on_freed: Callable[[str], None] = lambda _uid: None
 
@@ -58,7 +61,14 @@ class Holders:
         self._stopping = True
         os.write(self._wake_write, b"x")
 
-    def hold(self, uid: str, holder: Holder) -> None:
+    def hold(
+        self,
+        uid: str,
+        holder: Holder,
+        *,
+        marks: Mapping[str, int] | None = None,
+        tell: bool = True,
+    ) -> None:
         """Record a holder before its first instruction; its end is noticed by its pidfd."""
         try:
             pidfd = self._kernel.open_pidfd(holder.pid)
@@ -68,7 +78,7 @@ class Holders:
         with self._lock:
             self._forget(uid)
             self._pidfds[pidfd] = uid
-            self._store.update(uid, holder=holder, synced=False)
+            self._store.update(uid, marks=marks, tell=tell, **self._held(uid, holder))
             self._poll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
 
     def recheck(self, uid: str, without: int = 0) -> Holder | None:
@@ -76,9 +86,7 @@ class Holders:
         with self._lock:
             root = self._store.get(uid)
             if root.device is None:
-                self._forget(uid)
-                if root.holder is not None:
-                    self._store.update(uid, holder=None)
+                self._free(uid)
                 return None
             namespace = root.holder.mount_namespace if root.holder else 0
             # A process that forks while /proc is being listed may be missed once, not twice.
@@ -86,9 +94,7 @@ class Holders:
                 root.device, namespace, without
             )
             if not left:
-                self._forget(uid)
-                if root.holder is not None:
-                    self._store.update(uid, holder=None)
+                self._free(uid)
                 return None
             watched = uid in self._pidfds.values()
             if root.holder and watched and any(p.pid == root.holder.pid for p in left):
@@ -105,8 +111,33 @@ class Holders:
             known = self._store.get(uid).holder
             if known is None or known.pod_uid != event.pod_uid or known.since_unix_ms == 0:
                 with suppress(Refused):
-                    found = Holder(event.pod_uid, event.pid, 0, self.namespace_of(process))
+                    found = Holder(
+                        event.pod_uid,
+                        event.pid,
+                        0,
+                        self.namespace_of(process),
+                        event.container_id,
+                    )
                     self.hold(uid, found)
+
+    def _held(self, uid: str, holder: Holder) -> dict[str, Any]:
+        """What a holder changes; one that is only known better than before changes no more."""
+        root = self._store.get(uid)
+        if root.holder is not None and root.holder.pid == holder.pid:
+            return {"holder": holder}
+        supervised = replace(root, holder=holder).supervised is not None
+        process = ProcessState.CONNECTING if supervised else ProcessState.NONE
+        return {"holder": holder, "synced": False, "process": process}
+
+    def _free(self, uid: str) -> None:
+        self._forget(uid)
+        self._store.update(
+            uid,
+            when=lambda root: root.holder is not None,
+            marks={"stopped": now_us()},
+            holder=None,
+            process=ProcessState.NONE,
+        )
 
     def _living(self, device: int, namespace: int, without: int) -> tuple[Process, ...]:
         found = living_on(self._kernel.processes(), device, namespace)
@@ -116,8 +147,8 @@ class Holders:
         """Wait for one that is left next; its pod is the last holder's, or what its cgroup says."""
         for process in left:
             pod_uid = last.pod_uid if last else self._kernel.pod_of(process.pid)
-            since = last.since_unix_ms if last else 0
-            found = Holder(pod_uid, process.pid, since, self.namespace_of(process))
+            since, container = (last.since_unix_ms, last.container_id) if last else (0, "")
+            found = Holder(pod_uid, process.pid, since, self.namespace_of(process), container)
             with suppress(Refused):
                 self.hold(uid, found)
                 return found
@@ -125,10 +156,11 @@ class Holders:
 
     def namespace_of(self, process: Process) -> int:
         """Return a container's mount namespace; 0 for the node's own, in which everybody lives."""
-        first = self._kernel.process(1)
-        own = self._kernel.process(os.getpid())
-        shared = {p.mount_namespace for p in (first, own) if p is not None}
-        return 0 if process.mount_namespace in shared else process.mount_namespace
+        if not self._own_namespaces:
+            # Once: neither the node's first process nor the agent ever changes its own.
+            nodes = (self._kernel.process(pid) for pid in (1, os.getpid()))
+            self._own_namespaces = frozenset(p.mount_namespace for p in nodes if p is not None)
+        return 0 if process.mount_namespace in self._own_namespaces else process.mount_namespace
 
     def _forget(self, uid: str) -> None:
         for pidfd in [fd for fd, owner in self._pidfds.items() if owner == uid]:

@@ -6,11 +6,12 @@ agent.py, admission.py and holders.py see only the protocol; the calls themselve
 from __future__ import annotations
 
 import os
-import re
+import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nodeagent import linux, mountinfo, trees
+from nodeagent import cgroups, linux, mountinfo, trees
 from nodeagent.errors import MountError
 from nodeagent.model import Process
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from nodeagent.model import Mount
 
-_POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
 _CGROUP_LIMIT = 64 * 1024
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _pids() -> Iterator[int]:
@@ -139,7 +140,7 @@ class Linux:
         """Return the pod uid in a process's cgroup, or the empty string."""
         try:
             with Path(f"/proc/{pid}/cgroup").open(encoding="utf-8", errors="replace") as file:
-                match = _POD.search(file.read(_CGROUP_LIMIT))
+                match = cgroups.POD.search(file.read(_CGROUP_LIMIT))
         except OSError:
             return ""
         return match.group(1).replace("_", "-") if match else ""
@@ -147,3 +148,47 @@ class Linux:
     def open_pidfd(self, pid: int) -> int:
         """Open a descriptor that becomes readable when the process ends; the caller closes it."""
         return os.pidfd_open(pid)
+
+    def began(self, pid: int) -> int:
+        """Say when a process began, in microseconds since 1970; 0 when it is gone."""
+        try:
+            # The name, in brackets, may hold anything; field 22 is the 20th after it.
+            text = Path(f"/proc/{pid}/stat").read_bytes()
+            ticks = int(text.rpartition(b")")[2].split()[19])
+        except (OSError, ValueError, IndexError):
+            return 0
+        since_boot = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return since_boot // 1000 + ticks * 1_000_000 // _TICKS
+
+    def kill(self, pid: int) -> None:
+        """Kill a process; fine when it is gone."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(descriptor)
+
+    def beside(self, pid: int) -> tuple[int, ...]:
+        """Name the others in the cgroup of a container's first process."""
+        return cgroups.beside(pid)
+
+    def kill_beside(self, pid: int) -> int:
+        """Kill the others in the cgroup of a container's first process; how many there were."""
+        return cgroups.kill_beside(pid)
+
+    def freeze(self, pid: int) -> None:
+        """Freeze the container of a first process."""
+        cgroups.freeze(pid)
+
+    def thaw(self, pid: int) -> None:
+        """Let the container of a first process go on; fine when it does."""
+        cgroups.thaw(pid)
+
+    def is_frozen(self, pid: int) -> bool:
+        """Say whether the container of a first process is frozen."""
+        return cgroups.is_frozen(pid)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 GUARD = "/.stoppablecontainer/required"  # exists nowhere: a command that still has it cannot run
 GATE_IN_CONTAINER = "/dev/.stoppablecontainer/gate"
+AGENT_IN_CONTAINER = "/dev/.stoppablecontainer/agent"  # the folder with the socket and the state
 
 
 class Role(enum.Enum):
@@ -17,6 +18,38 @@ class Role(enum.Enum):
 
     PROVIDER = "provider"
     CONSUMER = "consumer"
+
+
+class ProcessState(enum.Enum):
+    """How the command of a supervised container is; the gate lives, whatever it does."""
+
+    NONE = "none"  # no supervised container holds the root
+    CONNECTING = "connecting"  # its gate has not spoken since the agent or the container started
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FROZEN = "frozen"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing of the user's can write."""
+        return self in {ProcessState.STOPPED, ProcessState.FROZEN}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When each thing happened to the admitted consumer pod, in microseconds; 0: not yet."""
+
+    pod_uid: str = ""
+    sandbox: int = 0
+    created: int = 0
+    swapped: int = 0
+    verified: int = 0
+    running: int = 0
+    stopping: int = 0
+    stopped: int = 0
+    synced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +91,7 @@ class Admission:
     cmd_from_image: bool = False
     gid_from_root: bool = False
     groups_from_root: bool = False
+    supervise: bool = False  # the gate starts and stops the command when it is told to
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +102,7 @@ class Holder:
     pid: int
     since_unix_ms: int
     mount_namespace: int = 0  # inode of /proc/PID/ns/mnt
+    container_id: str = ""  # empty until the runtime has named it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +126,15 @@ class Root:
     provider: Admission | None = None
     consumer: Admission | None = None
     problem: Problem | None = None
+    process: ProcessState = ProcessState.NONE
+    timeline: Timeline = Timeline()
+
+    @property
+    def supervised(self) -> Holder | None:
+        """The holder, when it is the gate of the admitted pod's supervised container."""
+        if self.holder is None or self.consumer is None or not self.consumer.supervise:
+            return None
+        return self.holder if self.holder.pod_uid == self.consumer.pod_uid else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The NRI client: ttrpc over containerd's multiplexed socket, in a thread that reconnects for ever.
+"""The NRI client: registers, answers events, in a thread that reconnects for ever.
 
 Events go to a Plugin (admission.py) as plain values; its errors go back as text for pods' status.
 """
@@ -6,7 +6,6 @@ Events go to a Plugin (admission.py) as plain values; its errors go back as text
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -16,21 +15,15 @@ from google.protobuf.message import DecodeError
 
 from nodeagent.errors import AgentError
 from nodeagent.model import ContainerEvent
+from nodeagent.trunk import PLUGIN, REQUEST, RESPONSE, RUNTIME, ProtocolError, Trunk
 from proto.vendor import nri_pb2, ttrpc_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from google.protobuf.message import Message
 
-_PLUGIN, _RUNTIME = 1, 2  # the two connections in the trunk: they call us; we call them
-_REQUEST, _RESPONSE = 1, 2
-_TRUNK_HEADER = struct.Struct(">II")
-_HEADER = struct.Struct(">IIBB")
-_MAX_MESSAGE = 4 << 20
-_MAX_FRAME = _MAX_MESSAGE + _HEADER.size
-_CHUNK = 4096  # Go's side reads a frame in one read of its 4 KiB buffer, or fails with ENOMEM
 _UNKNOWN, _UNIMPLEMENTED = 2, 12  # google.rpc.Code
 _TEXT_LIMIT = 1024
 _BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -56,61 +49,13 @@ class Plugin(Protocol):
         """Let a container start, or raise."""
         ...
 
+    def post_start_container(self, event: ContainerEvent) -> None:
+        """See that a container was started."""
+        ...
 
-class ProtocolError(Exception):
-    """The other side does not speak NRI as we know it; the connection is given up."""
-
-
-class Trunk:
-    """The multiplexed socket: frames in, whole ttrpc messages out."""
-
-    def __init__(self, trunk: socket.socket) -> None:
-        """Take a connected socket."""
-        self._socket = trunk
-        self._streams: dict[int, bytearray] = {_PLUGIN: bytearray(), _RUNTIME: bytearray()}
-
-    def send(self, connection: int, stream: int, kind: int, message: Message) -> None:
-        """Write one ttrpc message, in frames that Go can read."""
-        payload = message.SerializeToString()
-        data = _HEADER.pack(len(payload), stream, kind, 0) + payload
-        frames = [data[i : i + _CHUNK] for i in range(0, len(data), _CHUNK)]
-        self._socket.sendall(b"".join(_TRUNK_HEADER.pack(connection, len(f)) + f for f in frames))
-
-    def messages(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yield (connection, stream, type, payload) until the other side is gone."""
-        while True:
-            connection, length = _TRUNK_HEADER.unpack(self._exactly(_TRUNK_HEADER.size))
-            if length > _MAX_FRAME or connection not in self._streams:
-                message = f"frame of {length} bytes on connection {connection}"
-                raise ProtocolError(message)
-            buffer = self._streams[connection]
-            buffer += self._exactly(length)
-            while (message_parts := self._take(buffer)) is not None:
-                yield connection, *message_parts
-
-    def _take(self, buffer: bytearray) -> tuple[int, int, bytes] | None:
-        if len(buffer) < _HEADER.size:
-            return None
-        length, stream, kind, _ = _HEADER.unpack_from(buffer)
-        if length > _MAX_MESSAGE:
-            message = f"message of {length} bytes"
-            raise ProtocolError(message)
-        end = _HEADER.size + length
-        if len(buffer) < end:
-            return None
-        payload = bytes(buffer[_HEADER.size : end])
-        del buffer[:end]
-        return stream, kind, payload
-
-    def _exactly(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            part = self._socket.recv(min(size - len(parts), 1 << 16))
-            if not part:
-                message = "the runtime closed the connection"
-                raise ConnectionError(message)
-            parts += part
-        return bytes(parts)
+    def answered(self) -> None:
+        """Do what could wait: the runtime, and with it every other container, goes on."""
+        ...
 
 
 class Client:
@@ -195,14 +140,14 @@ class Client:
             payload=register.SerializeToString(),
             timeout_nano=5_000_000_000,
         )
-        trunk.send(_RUNTIME, 1, _REQUEST, request)
+        trunk.send(RUNTIME, 1, REQUEST, request)
         for connection, stream, kind, payload in trunk.messages():
-            if connection == _RUNTIME:
+            if connection == RUNTIME:
                 answer = ttrpc_pb2.Response.FromString(payload)
                 if answer.status.code:
                     message = f"the runtime refused the plugin: {answer.status.message[:200]}"
                     raise ProtocolError(message)
-            elif kind == _REQUEST:
+            elif kind == REQUEST:
                 self._answer(trunk, stream, ttrpc_pb2.Request.FromString(payload))
 
     def _answer(self, trunk: Trunk, stream: int, request: ttrpc_pb2.Request) -> None:
@@ -220,8 +165,9 @@ class Client:
         except Exception as error:  # noqa: BLE001 - a lost connection would fail open
             _log.exception("nri handler failed", nri=request.method)
             response.status.code, response.status.message = _UNKNOWN, f"internal: {error!r:.200}"
-        trunk.send(_PLUGIN, stream, _RESPONSE, response)
+        trunk.send(PLUGIN, stream, RESPONSE, response)
         self._on_event(request.method[:40], time.perf_counter() - started)
+        self._plugin.answered()
         if request.method == "Synchronize" and self._ready:
             self._on_change(True, "")
 
@@ -243,7 +189,11 @@ class Client:
                 starting = nri_pb2.StartContainerRequest.FromString(payload)
                 self._plugin.start_container(_event(starting.pod, starting.container))
                 return nri_pb2.StartContainerResponse()
-            case "StateChange":  # how NRI below 0.12 sends the last two
+            case "PostStartContainer":
+                begun = nri_pb2.PostStartContainerRequest.FromString(payload)
+                self._plugin.post_start_container(_event(begun.pod, begun.container))
+                return nri_pb2.PostStartContainerResponse()
+            case "StateChange":  # how NRI below 0.12 sends the last three
                 return self._state_change(nri_pb2.StateChangeEvent.FromString(payload))
             case "Shutdown":
                 return nri_pb2.Empty()
@@ -254,6 +204,8 @@ class Client:
             self._plugin.post_create_container(_event(change.pod, change.container))
         elif change.event == nri_pb2.START_CONTAINER:
             self._plugin.start_container(_event(change.pod, change.container))
+        elif change.event == nri_pb2.POST_START_CONTAINER:
+            self._plugin.post_start_container(_event(change.pod, change.container))
         return nri_pb2.Empty()
 
     def _synchronize(self, request: nri_pb2.SynchronizeRequest) -> Message:
@@ -275,6 +227,7 @@ _EVENTS = sum(
         nri_pb2.CREATE_CONTAINER,
         nri_pb2.POST_CREATE_CONTAINER,
         nri_pb2.START_CONTAINER,
+        nri_pb2.POST_START_CONTAINER,
     )
 )
 

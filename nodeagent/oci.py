@@ -5,13 +5,13 @@ admission.py reads the spec from the runtime and stores what comes out, in one u
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import TYPE_CHECKING, Any
 
 from nodeagent.accounts import groups_of, primary_of
 from nodeagent.errors import Refused
-from nodeagent.model import GATE_IN_CONTAINER, GUARD
+from nodeagent.model import AGENT_IN_CONTAINER, GATE_IN_CONTAINER, GUARD
+from nodeagent.paths import SOCKET
 
 if TYPE_CHECKING:
     from nodeagent.accounts import Accounts
@@ -39,17 +39,14 @@ def _own_command(spec: Spec) -> list[str]:
     return list(args[1:])
 
 
-def _add_gate(spec: Spec, gate: str) -> None:
+def _bind(source: str, destination: str, *more: str) -> Spec:
     # Below /dev, a tmpfs, so that the mount point does not stay in the kept root.
-    spec["mounts"] = [
-        *spec.get("mounts", []),
-        {
-            "destination": GATE_IN_CONTAINER,
-            "type": "bind",
-            "source": gate,
-            "options": ["bind", "ro", "nosuid", "nodev", "private"],
-        },
-    ]
+    return {
+        "destination": destination,
+        "type": "bind",
+        "source": source,
+        "options": ["bind", "ro", "nosuid", "nodev", *more, "private"],
+    }
 
 
 def _is_image_volume(mount: Spec, container_id: str) -> bool:
@@ -85,13 +82,13 @@ def _command(rest: list[str], admission: Admission, image: Image) -> list[str]:
     return command
 
 
-def _account(process: Spec, admission: Admission, accounts: Accounts) -> None:
-    """Give the process the groups that its uid has in the kept root."""
-    user = process.get("user")
-    found = primary_of(accounts, user.get("uid", 0)) if isinstance(user, dict) else None
-    if not isinstance(user, dict) or found is None:
-        return
+def _user(user: Spec, admission: Admission, accounts: Accounts) -> Spec:
+    """Give the process's user the groups that its uid has in the kept root."""
+    found = primary_of(accounts, user.get("uid", 0))
+    if found is None:
+        return user
     name, gid = found
+    user = dict(user)
     old, listed = user.get("gid", 0), list(user.get("additionalGids") or [])
     if admission.gid_from_root and gid != old:
         user["gid"] = gid
@@ -101,6 +98,14 @@ def _account(process: Spec, admission: Admission, accounts: Accounts) -> None:
         listed += groups_of(accounts, name)
     if listed:
         user["additionalGids"] = list(dict.fromkeys(listed))
+    return user
+
+
+def _gated(command: list[str], spec: Spec, admission: Admission, folder: str) -> list[str]:
+    """Put the gate before the command: an init, or one that waits for the agent's word."""
+    told = _message_path(spec, admission)
+    mode = ["supervise", "-s", f"{AGENT_IN_CONTAINER}/{SOCKET}"] if folder else ["init"]
+    return [GATE_IN_CONTAINER, *mode, *(["-m", told] if told else []), "--", *command]
 
 
 def on_root(
@@ -111,31 +116,50 @@ def on_root(
     admission: Admission,
     image: Image,
     gate: str,
+    folder: str,
     accounts: Accounts,
 ) -> Spec:
-    """Put a consumer's container onto its persistent root."""
-    new = copy.deepcopy(spec)
-    command = _command(_own_command(new), admission, image)
-    linux = new.get("linux") or {}
+    """Put a consumer's container onto its persistent root.
+
+    The spec is not changed, and shares with the new one what stays: a copy of it all would take
+    most of the time that a node's other containers wait for this one.
+    """
+    process = _process(spec)
+    command = _command(_own_command(spec), admission, image)
+    linux = spec.get("linux") or {}
     if any(n.get("type") == "user" for n in linux.get("namespaces") or []):
         message = "hostUsers: false is not possible: an overlay cannot be mapped to other users"
         raise Refused(message)
-    new["root"] = {**(new.get("root") or {}), "path": root}
-    new["mounts"] = [m for m in new.get("mounts") or [] if not _is_image_volume(m, container_id)]
+    mounts = [m for m in spec.get("mounts") or [] if not _is_image_volume(m, container_id)]
     if admission.init:
-        told = _message_path(new, admission)
-        command = [GATE_IN_CONTAINER, "init", *(["-m", told] if told else []), "--", *command]
-        _add_gate(new, gate)
-    _process(new)["args"] = command
-    _account(_process(new), admission, accounts)
-    return new
+        shared = folder if admission.supervise else ""
+        command = _gated(command, spec, admission, shared)
+        mounts.append(_bind(gate, GATE_IN_CONTAINER))
+        if shared:
+            # The folder: a socket that a new agent makes would not be seen through a bind of it.
+            mounts.append(_bind(shared, AGENT_IN_CONTAINER, "noexec"))
+    process = {**process, "args": command}
+    if isinstance(process.get("user"), dict):
+        process["user"] = _user(process["user"], admission, accounts)
+    root_of = {**(spec.get("root") or {}), "path": root}
+    return {**spec, "process": process, "root": root_of, "mounts": mounts}
+
+
+def sandbox_pid(spec: Spec) -> int:
+    """Find the sandbox's process in the paths of the namespaces that it shares; 0: not named."""
+    linux = spec.get("linux")
+    namespaces = linux.get("namespaces") if isinstance(linux, dict) else None
+    for namespace in namespaces if isinstance(namespaces, list) else ():
+        if isinstance(namespace, dict) and namespace.get("type") in {"network", "ipc", "uts"}:
+            found = re.fullmatch(r"/proc/([1-9]\d{0,9})/ns/\w+", str(namespace.get("path", "")))
+            if found:
+                return int(found.group(1))
+    return 0
 
 
 def holding(spec: Spec, *, gate: str) -> Spec:
     """Let a provider's container do nothing but hold its image."""
-    new = copy.deepcopy(spec)
-    _own_command(new)
-    new["mounts"] = list(new.get("mounts") or [])
-    _add_gate(new, gate)
-    _process(new)["args"] = [GATE_IN_CONTAINER, "hold"]
-    return new
+    _own_command(spec)
+    process = {**_process(spec), "args": [GATE_IN_CONTAINER, "hold"]}
+    mounts = [*(spec.get("mounts") or []), _bind(gate, GATE_IN_CONTAINER)]
+    return {**spec, "process": process, "mounts": mounts}

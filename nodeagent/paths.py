@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nodeagent.model import Role
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+SOCKET, STATE = "agent.sock", "state"  # in a gate's folder
 SOURCE_PREFIX = "stoppablecontainer:"  # of an overlay's source string in mountinfo: its identity
 
 
@@ -62,6 +63,19 @@ class Paths:
     def gate(self, digest: str) -> Path:
         """Name a gate by its content, so that a running one is never overwritten."""
         return self.bin / f"gate-{digest[:12]}"
+
+    @property
+    def gates(self) -> Path:
+        """Hold what the gates of supervised containers share with the agent."""
+        return self.base / "gates"
+
+    def gate_folder(self, uid: str) -> Path:
+        """Be seen in a supervised container, read-only."""
+        return self.gates / checked_id(uid)
+
+    def state(self, uid: str) -> Path:
+        """Tell probes and hooks in the container how the command is."""
+        return self.gate_folder(uid) / STATE
 
     def root(self, uid: str) -> Path:
         """Hold upper, work and the records of a root."""

@@ -151,7 +151,8 @@ def read_admission(paths: Paths, uid: str, role: Role) -> Admission | None:
 
     def build(read: dict[str, Any]) -> Admission:
         # Not in what earlier versions wrote.
-        content = {"gid_from_root": False, "groups_from_root": False} | read
+        later = ("gid_from_root", "groups_from_root", "supervise")
+        content = dict.fromkeys(later, False) | read
         _expect(content, "role", role.value)
         return Admission(
             root_uid=_expect(content, "root_uid", uid),
@@ -165,6 +166,7 @@ def read_admission(paths: Paths, uid: str, role: Role) -> Admission | None:
             cmd_from_image=_flag(content, "cmd_from_image"),
             gid_from_root=_flag(content, "gid_from_root"),
             groups_from_root=_flag(content, "groups_from_root"),
+            supervise=_flag(content, "supervise"),
         )
 
     return _read(paths.admission(uid, role), build)

@@ -31,7 +31,7 @@ def prepare(paths: Paths, kernel: Kernel) -> None:
     kernel.make_dir(paths.base, 0o755)
     kernel.make_shared(paths.base)
     kernel.make_dir(paths.bin, 0o755)
-    for folder in (paths.roots, paths.instances):
+    for folder in (paths.roots, paths.instances, paths.gates):
         kernel.make_dir(folder, 0o700)
 
 
@@ -63,6 +63,8 @@ def _load_one(agent: Agent, uid: str) -> None:
         agent.store.update(uid, problem=Problem("RecordCorrupt", str(error)))
         raise
     consumer = admissions[Role.CONSUMER]
+    if consumer is not None and consumer.supervise:
+        agent.processes.admit(uid, anew=False)
     agent.store.update(
         uid,
         record=record,
@@ -95,4 +97,5 @@ def resume(agent: Agent) -> bool:
             _log.warning("root waits for the runtime", root=root.uid, error=str(error))
         except Exception as error:  # noqa: BLE001 - one bad root must not stop the others
             _log.error("root not recovered", root=root.uid, error=str(error))
+        agent.processes.recover(root.uid)
     return complete

@@ -1,24 +1,25 @@
 """The clients of containerd and its CRI: images, pinned layers, stored specs.
 
-Answers are parsed by pure functions below the class; every call has a deadline.
+Answers are parsed by answers.py; every call has a deadline.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
+from nodeagent.answers import parse_image, parse_lower, parse_stop_signal
 from nodeagent.errors import AgentError, Impossible, NotThereYet
 from nodeagent.model import Image, RuntimeVersion, Stored
-from proto.vendor import containers_pb2, cri_pb2, leases_pb2, mount_pb2, snapshots_pb2
+from proto.vendor import containers_pb2, cri_pb2, leases_pb2, snapshots_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
+    from pathlib import Path
 
     from google.protobuf.message import Message
 
@@ -34,8 +35,8 @@ _EPOCH = "1970-01-01T00:00:00Z"  # any time will do: the label's presence is wha
 _SLOW = 20.0  # seconds, calls that may wait for disks
 _QUICK = 0.9  # seconds; two of these must fit into the 2 s that NRI gives a plugin
 _MAX_MESSAGE = 16 * 1024 * 1024
-_MAX_LAYERS = 500
 _MAX_NAME = 200
+_METADATA = "io.cri-containerd.container.metadata"  # what the CRI keeps of a container
 
 
 class Containerd:
@@ -166,8 +167,7 @@ class Containerd:
         except grpc.RpcError as error:
             raise _translated(f"unpin the layers of {uid}", error) from error
 
-    def stored(self, container_id: str) -> Stored:
-        """Read what is stored of a container, or of a sandbox."""
+    def _container(self, container_id: str) -> containers_pb2.Container:
         try:
             answer = self._call(
                 "/containerd.services.containers.v1.Containers/Get",
@@ -177,7 +177,28 @@ class Containerd:
             )
         except grpc.RpcError as error:
             raise _translated(f"read the spec of container {container_id}", error) from error
-        return Stored(answer.container.spec.value, answer.container.runtime.name[:_MAX_NAME])
+        return answer.container
+
+    def stored(self, container_id: str) -> Stored:
+        """Read what is stored of a container, or of a sandbox."""
+        container = self._container(container_id)
+        return Stored(container.spec.value, container.runtime.name[:_MAX_NAME])
+
+    def stop_signal(self, container_id: str) -> int:
+        """Say with which signal a container's command is asked to end."""
+        return parse_stop_signal(self._container(container_id).extensions[_METADATA].value)
+
+    def exec(self, container_id: str, command: tuple[str, ...], seconds: float) -> int:
+        """Run a command in a container, to its end or to that of the time; its exit code."""
+        request = cri_pb2.ExecSyncRequest(
+            container_id=container_id, cmd=command, timeout=math.ceil(seconds)
+        )
+        method = "/runtime.v1.RuntimeService/ExecSync"
+        try:
+            answer = self._call(method, request, cri_pb2.ExecSyncResponse, timeout=seconds)
+        except grpc.RpcError as error:
+            raise _translated(f"run a command in container {container_id}", error) from error
+        return answer.exit_code
 
     def replace_spec(self, container_id: str, spec: bytes) -> None:
         """Store another OCI spec for a container that was not started yet, in one update."""
@@ -229,42 +250,3 @@ def _translated(act: str, error: grpc.RpcError) -> AgentError:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Impossible("RuntimeUnsupported", message)
     return Impossible("LayersMissing", message)
-
-
-def parse_image(image_id: str, info: str) -> Image:
-    """Read the chain and the command out of ImageStatus' verbose JSON, which has no schema."""
-    try:
-        content = json.loads(info)
-        config = content.get("imageSpec", {}).get("config") or {}
-        chain_id = content["chainID"]
-        entrypoint, cmd = config.get("Entrypoint") or [], config.get("Cmd") or []
-        working_dir = config.get("WorkingDir") or ""
-        if not isinstance(chain_id, str) or not isinstance(working_dir, str) or not chain_id:
-            raise TypeError(info[:80])
-        if not (isinstance(entrypoint, list) and isinstance(cmd, list)):
-            raise TypeError(info[:80])
-        if not all(isinstance(part, str) for part in [*entrypoint, *cmd]):
-            raise TypeError(info[:80])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"the runtime does not name the layers of image {image_id}: containerd is needed"
-        raise Impossible("RuntimeUnsupported", message) from error
-    return Image(image_id, chain_id, tuple(entrypoint), tuple(cmd), working_dir)
-
-
-def parse_lower(mounts: Iterable[mount_pb2.Mount]) -> tuple[Path, ...]:
-    """List a View's layers from top to bottom; one comes as a bind, more as an overlay."""
-    found = list(mounts)
-    if len(found) == 1 and found[0].type == "bind":
-        names = [found[0].source]
-    elif len(found) == 1 and found[0].type == "overlay":
-        options = [o for o in found[0].options if o.startswith("lowerdir=")]
-        names = options[0].removeprefix("lowerdir=").split(":") if options else []
-    else:
-        names = []
-    lower = tuple(Path(name) for name in names)
-    plain = all(path.is_absolute() and ".." not in path.parts for path in lower)
-    if not lower or not plain or len(lower) > _MAX_LAYERS:
-        kinds = ", ".join(mount.type for mount in found) or "nothing"
-        message = f"the snapshotter gives {kinds}: only overlayfs is supported"
-        raise Impossible("RuntimeUnsupported", message)
-    return lower

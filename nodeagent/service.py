@@ -15,8 +15,15 @@ import grpc
 import structlog
 
 from nodeagent import errors, metrics
-from nodeagent.model import Admission, Image, NodeStatus, Record, Role, Root
-from nodeagent.paths import checked_id
+from nodeagent.messages import (
+    bounded_image,
+    from_node,
+    from_root,
+    to_admission,
+    to_command,
+    to_grace,
+    to_record,
+)
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc as pb_grpc
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from nodeagent.agent import Agent
+    from nodeagent.model import Root
     from nodeagent.store import Store
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,81 +50,7 @@ CODES: dict[type[errors.AgentError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.MountError: grpc.StatusCode.INTERNAL,
 }
-_ROLES = {pb.PROVIDER: Role.PROVIDER, pb.CONSUMER: Role.CONSUMER}
-_NAME, _IMAGE, _NAMESPACE = 253, 1024, 63
 _DEBUG_LIMIT = 1024 * 1024
-
-
-def _bounded(text: str, field: str, limit: int, *, empty: bool = False) -> str:
-    if len(text) > limit or (not text and not empty) or not text.isprintable():
-        message = f"{field} must have 1 to {limit} printable characters"
-        raise errors.InvalidRequest(message)
-    return text
-
-
-def to_admission(request: pb.AdmitPodRequest) -> Admission:
-    """Check and convert; a role that we do not know is refused."""
-    if request.role not in _ROLES:
-        message = "role must be PROVIDER or CONSUMER"
-        raise errors.InvalidRequest(message)
-    return Admission(
-        root_uid=checked_id(request.root_uid),
-        role=_ROLES[request.role],
-        namespace=_bounded(request.namespace, "namespace", _NAMESPACE),
-        pod_name=_bounded(request.pod_name, "pod_name", _NAME),
-        pod_uid=checked_id(request.pod_uid),
-        container=_bounded(request.container, "container", _NAMESPACE),
-        init=request.init,
-        entrypoint_from_image=request.entrypoint_from_image,
-        cmd_from_image=request.cmd_from_image,
-        gid_from_root=request.gid_from_root,
-        groups_from_root=request.groups_from_root,
-    )
-
-
-def to_record(request: pb.EnsureRootRequest) -> Record:
-    """Check and convert; the image is filled in by the agent."""
-    return Record(
-        uid=checked_id(request.uid),
-        namespace=_bounded(request.namespace, "namespace", _NAMESPACE),
-        name=_bounded(request.name, "name", _NAME),
-        image_name=_bounded(request.image, "image", _IMAGE, empty=True),
-        image=Image("", ""),
-    )
-
-
-def from_root(root: Root) -> pb.Root:
-    """Convert a root to its message."""
-    record = root.record
-    message = pb.Root(
-        uid=root.uid,
-        mounted=root.device is not None,
-        synced=root.synced,
-        host_path=root.host_path,
-        admitted_provider_uid=root.provider.pod_uid if root.provider else "",
-        admitted_consumer_uid=root.consumer.pod_uid if root.consumer else "",
-        problem_reason=root.problem.reason if root.problem else "",
-        problem_message=root.problem.message if root.problem else "",
-    )
-    if record is not None:
-        message.namespace, message.name = record.namespace, record.name
-        message.image, message.image_digest = record.image_name, record.image.digest
-        message.chain_id = record.image.chain_id
-    if root.holder is not None:
-        message.holder.pod_uid, message.holder.pid = root.holder.pod_uid, root.holder.pid
-        message.holder.since_unix_ms = root.holder.since_unix_ms
-    return message
-
-
-def from_node(node: NodeStatus) -> pb.NodeStatus:
-    """Convert the node's state to its message."""
-    return pb.NodeStatus(
-        node=node.node,
-        ready=node.ready,
-        reason=node.reason,
-        message=node.message,
-        runtime=node.runtime,
-    )
 
 
 class NodeAgentService(pb_grpc.NodeAgentServicer):
@@ -129,6 +63,8 @@ class NodeAgentService(pb_grpc.NodeAgentServicer):
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="call")
         # A big tree takes minutes; it may not keep the others waiting.
         self._slow = ThreadPoolExecutor(4, thread_name_prefix="delete")
+        # Nor may anything that waits for a disk keep a start waiting.
+        self._warm = ThreadPoolExecutor(16, thread_name_prefix="warm")
 
     def stop_streams(self) -> None:
         """End all streams, so that the server can stop at once."""
@@ -156,8 +92,7 @@ class NodeAgentService(pb_grpc.NodeAgentServicer):
         """Make a root exist and mounted."""
 
         def act() -> Root:
-            image_id = _bounded(request.image_id, "image_id", _IMAGE, empty=True)
-            return self._agent.ensure(to_record(request), image_id)
+            return self._agent.ensure(to_record(request), bounded_image(request.image_id))
 
         return from_root(await self._run(context, act, request.fence))
 
@@ -193,6 +128,26 @@ class NodeAgentService(pb_grpc.NodeAgentServicer):
         return from_root(
             await self._run(context, lambda: self._agent.sync(request.uid), request.fence)
         )
+
+    async def StartProcess(self, request: pb.StartProcessRequest, context: Context) -> pb.Root:
+        """Start the command of a supervised container."""
+
+        def act() -> Root:
+            hook = to_command(request.post_start, "post_start")
+            return self._agent.start_process(request.uid, request.pod_uid, hook)
+
+        return from_root(await self._run(context, act, request.fence, self._warm))
+
+    async def StopProcess(self, request: pb.StopProcessRequest, context: Context) -> pb.Root:
+        """Stop the command of a supervised container."""
+
+        def act() -> Root:
+            hook = to_command(request.pre_stop, "pre_stop")
+            seconds = to_grace(request.grace_ms)
+            uid, pod = request.uid, request.pod_uid
+            return self._agent.stop_process(uid, pod, seconds, hook, freeze=request.freeze)
+
+        return from_root(await self._run(context, act, request.fence, self._warm))
 
     async def Debug(self, _request: pb.DebugRequest, context: Context) -> pb.DebugResponse:
         """Show what the agent sees, for people."""

@@ -6,17 +6,23 @@ The NRI thread answers from here without a disk; service.py's streams are told o
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nodeagent.model import NodeStatus, Role, Root
+from nodeagent.model import NodeStatus, Role, Root, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nodeagent.model import Admission
 
     Listener = Callable[[str | None], None]  # a root's uid, or None for the node's state
+
+
+def now_us() -> int:
+    """Say what time it is, as timelines have it."""
+    return time.time_ns() // 1000
 
 
 class Store:
@@ -55,7 +61,7 @@ class Store:
             changed = status != self._node
             self._node = status
         if changed:
-            self._tell(None)
+            self.tell(None)
 
     def get(self, uid: str) -> Root:
         """Return what is known of a root; an unknown one has no record."""
@@ -75,15 +81,31 @@ class Store:
         with self._lock:
             return tuple(self._roots.values())
 
-    def update(self, uid: str, **changes: Any) -> Root:
-        """Change fields of a root."""
+    def update(
+        self,
+        uid: str,
+        *,
+        when: Callable[[Root], bool] | None = None,
+        marks: Mapping[str, int] | None = None,
+        tell: bool = True,
+        **changes: Any,
+    ) -> Root:
+        """Change fields of a root, and times of its timeline; `when` is asked in the same moment.
+
+        Who does not let it be told at once, because something hurries, calls tell() after that.
+        """
         with self._lock:
             old = self._roots.get(uid, Root(uid))
+            if when is not None and not when(old):
+                return old
+            if marks and old.consumer is not None:
+                timeline = replace(old.timeline, pod_uid=old.consumer.pod_uid, **marks)
+                changes["timeline"] = timeline
             new = replace(old, **changes)
             self._roots[uid] = new
             self._index(old, new)
-        if new != old:
-            self._tell(uid)
+        if tell and new != old:
+            self.tell(uid)
         return new
 
     def drop(self, uid: str) -> None:
@@ -93,7 +115,7 @@ class Store:
             if old is not None:
                 self._index(old, Root(uid))
         if old is not None:
-            self._tell(uid)
+            self.tell(uid)
 
     def admission(self, pod_uid: str) -> Admission | None:
         """Find an admitted pod."""
@@ -101,8 +123,13 @@ class Store:
             return self._pods.get(pod_uid)
 
     def admit(self, admission: Admission) -> Root:
-        """Put a pod in its role's place."""
-        return self.update(admission.root_uid, **{admission.role.value: admission})
+        """Put a pod in its role's place; a new consumer's life begins with an empty timeline."""
+        uid = admission.root_uid
+        changes: dict[str, Any] = {admission.role.value: admission}
+        known = self.get(uid).timeline.pod_uid
+        if admission.role is Role.CONSUMER and known != admission.pod_uid:
+            return self.update(uid, timeline=Timeline(admission.pod_uid), **changes)
+        return self.update(uid, **changes)
 
     def root_on(self, device: int) -> str | None:
         """Find the root that is mounted as a device."""
@@ -124,7 +151,8 @@ class Store:
         if new.device is not None:
             self._devices[new.device] = new.uid
 
-    def _tell(self, uid: str | None) -> None:
+    def tell(self, uid: str | None) -> None:
+        """Let all streams look again at a root, or at the node's state."""
         with self._lock:
             listeners = tuple(self._listeners)
         for listener in listeners:

@@ -127,6 +127,11 @@ def test_agent_mounts_what_it_must_as_it_must() -> None:
     for path in ("/var/lib/containerd", "/run/containerd", "/run/nri"):
         assert mounts[path]["mountPropagation"] == "HostToContainer", path
         assert mounts[path]["readOnly"] is True, path
+    assert mounts["/sys/fs/cgroup"] == {
+        "name": "cgroup",
+        "mountPath": "/sys/fs/cgroup",
+        "mountPropagation": "HostToContainer",
+    }
     # A file mounted by subPath would not follow the renewed certificate.
     assert "subPath" not in mounts["/etc/stoppablecontainer/tls"]
     sources = {v["name"]: v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v}

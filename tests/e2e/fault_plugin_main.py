@@ -40,6 +40,12 @@ class Saboteur:
     def start_container(self, event: ContainerEvent) -> None:
         self._at("StartContainer", event)
 
+    def post_start_container(self, event: ContainerEvent) -> None:
+        """Too late for harm."""
+
+    def answered(self) -> None:
+        """Nothing is left to do."""
+
     def _at(self, moment: str, event: ContainerEvent) -> None:
         here = (moment, event.pod_name, event.pod_namespace)
         if self.done or here != (

@@ -31,6 +31,8 @@ class FakeKernel:
         self.broken: dict[str, MountError] = {}  # what the next call of that name answers
         self._pidfds: dict[int, list[int]] = {}
         self.files: dict[Path, str] = {}
+        self.others: dict[int, set[int]] = {}  # in the cgroup of a container's first process
+        self.frozen: set[int] = set()  # first processes
         self._next = 100
         self.spawn(1, device=1, namespace=_OWN_NAMESPACE)
         self.spawn(os.getpid(), device=1, namespace=_OWN_NAMESPACE)
@@ -47,8 +49,8 @@ class FakeKernel:
         self.pods[pid] = pod
 
     def kill(self, pid: int) -> None:
-        """End a process; whoever holds a pidfd of it wakes up."""
-        del self.living[pid]
+        """End a process, as doors.Kernel does; whoever holds a pidfd of it wakes up."""
+        self.living.pop(pid, None)
         for writer in self._pidfds.pop(pid, []):
             os.close(writer)
 
@@ -142,6 +144,28 @@ class FakeKernel:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         self._pidfds.setdefault(pid, []).append(writer)
         return reader
+
+    def began(self, pid: int) -> int:
+        return 1_000_000 * pid if pid in self.living else 0
+
+    def beside(self, pid: int) -> tuple[int, ...]:
+        self._fail("beside")
+        return tuple(sorted(self.others.get(pid, ())))
+
+    def kill_beside(self, pid: int) -> int:
+        self._fail("kill_beside")
+        return len(self.others.pop(pid, ()))
+
+    def freeze(self, pid: int) -> None:
+        self._fail("freeze")
+        self.frozen.add(pid)
+
+    def thaw(self, pid: int) -> None:
+        self._fail("thaw")
+        self.frozen.discard(pid)
+
+    def is_frozen(self, pid: int) -> bool:
+        return pid in self.frozen
 
     # ---- inside ----
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 from nodeagent.errors import Impossible, NotThereYet
 from nodeagent.model import GUARD, Image, RuntimeVersion, Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -24,6 +26,9 @@ class FakeRuntime:
         self.runtimes: dict[str, str] = {}
         self.who = RuntimeVersion("containerd", "2.3.7")
         self.away = False
+        self.signals: dict[str, int] = {}
+        self.ran: list[tuple[str, tuple[str, ...], float]] = []
+        self.run: Callable[[tuple[str, ...]], int] = lambda _command: 0  # what a hook does
 
     # ---- what a test does ----
 
@@ -85,6 +90,15 @@ class FakeRuntime:
     def replace_spec(self, container_id: str, spec: bytes) -> None:
         self._answer()
         self.specs[container_id] = spec
+
+    def stop_signal(self, container_id: str) -> int:
+        self._answer()
+        return self.signals.get(container_id, signal.SIGTERM)
+
+    def exec(self, container_id: str, command: tuple[str, ...], seconds: float) -> int:
+        self._answer()
+        self.ran.append((container_id, command, seconds))
+        return self.run(command)
 
     def _answer(self) -> None:
         if self.away:

@@ -15,7 +15,9 @@ from nodeagent.holders import Holders
 from nodeagent.kernel import Linux
 from nodeagent.model import Holder
 from nodeagent.paths import Paths
+from nodeagent.processes import Processes
 from nodeagent.store import Store
+from nodeagent.writeback import Writeback
 from tests.fakes.runtime import FakeRuntime
 from tests.nodeagent.world import UID, wanted
 
@@ -43,7 +45,9 @@ class Life:
         self.store = Store("node1")
         self.holders = Holders(self.kernel, self.store)
         self.holders.start()
-        self.agent = Agent(self.paths, self.kernel, self.runtime, self.store, self.holders)
+        doors = (self.paths, self.kernel, self.runtime, self.store)
+        processes = Processes(*doors, Writeback(self.paths, self.kernel, self.store))
+        self.agent = Agent(*doors, self.holders, processes=processes)
         recovery.load(self.agent)
         assert recovery.resume(self.agent)
 

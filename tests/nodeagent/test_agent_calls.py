@@ -62,7 +62,7 @@ def test_a_restart_in_place_takes_synced_back_also_on_disk(world: World) -> None
     world.kernel.spawn(600, device)
     world.holders.hold(UID, Holder("pod-1", 600, 1, 7))
     assert not world.store.get(UID).synced
-    world.agent.settle(UID)
+    world.agent.writeback.settle(UID)
     world.kernel.kill(600)
     world.restart()
     assert not world.store.get(UID).synced
@@ -111,7 +111,7 @@ def test_an_admission_that_cannot_be_written_is_taken_back(world: World) -> None
 
 
 def test_two_calls_for_one_root_do_not_mix(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodeagent.agent._LOCK_WAIT", 0.05)
+    monkeypatch.setattr("nodeagent.writeback._LOCK_WAIT", 0.05)
     world.ensured()
     inside, go_on = threading.Event(), threading.Event()
     sync = world.kernel.sync

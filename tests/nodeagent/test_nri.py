@@ -30,6 +30,7 @@ class Notes:
         self.seen: list[tuple[str, ContainerEvent]] = []
         self.synced: list[ContainerEvent] = []
         self.error: Exception | None = None
+        self.answers = 0
 
     def _note(self, moment: str, event: ContainerEvent) -> None:
         self.seen.append((moment, event))
@@ -47,6 +48,12 @@ class Notes:
 
     def start_container(self, event: ContainerEvent) -> None:
         self._note("start", event)
+
+    def post_start_container(self, event: ContainerEvent) -> None:
+        self._note("begun", event)
+
+    def answered(self) -> None:
+        self.answers += 1
 
 
 class Rig:
@@ -90,9 +97,9 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made.close()
 
 
-def test_registration_asks_for_the_three_moments(rig: Rig) -> None:
+def test_registration_asks_for_the_four_moments(rig: Rig) -> None:
     connection = rig.server.accept()
-    assert connection.bring_up() == 0b111000
+    assert connection.bring_up() == 0b1111000
     assert rig.states.get(timeout=5) == (True, "")
 
 

@@ -14,6 +14,7 @@ from nodeagent.errors import Refused
 from nodeagent.model import GATE_IN_CONTAINER, GUARD, Admission, Image, Role
 
 DATA = Path(__file__).parents[1] / "data" / "oci"
+FOLDER = "/base/gates/u1"
 GATE = "/base/bin/gate-0123456789ab"
 
 
@@ -30,6 +31,7 @@ def rewrite(case: dict, spec: oci.Spec) -> oci.Spec:  # type: ignore[type-arg]
         admission=Admission("u1", Role.CONSUMER, "ns", "app", "p1", "main", **flags),
         image=Image("i", "c", tuple(image.get("entrypoint", ())), tuple(image.get("cmd", ()))),
         gate=GATE,
+        folder=FOLDER,
         accounts=Accounts(case.get("passwd", ""), case.get("group", "")),
     )
 

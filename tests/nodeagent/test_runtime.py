@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nodeagent.answers import parse_image, parse_lower
 from nodeagent.errors import Impossible, NotThereYet
 from nodeagent.model import Image, RuntimeVersion
 from nodeagent.node import Node, is_supported
-from nodeagent.runtime import Containerd, parse_image, parse_lower
+from nodeagent.runtime import Containerd
 from nodeagent.store import Store
 from proto.vendor.mount_pb2 import Mount
 from tests.fakes.runtime import FakeRuntime

@@ -11,11 +11,14 @@ from nodeagent.admission import Gatekeeper
 from nodeagent.agent import Agent
 from nodeagent.holders import Holders
 from nodeagent.model import Admission, ContainerEvent, Image, Record, Role
+from nodeagent.processes import Processes
 from nodeagent.store import Store
+from nodeagent.writeback import Writeback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nodeagent.gates import Gates
     from nodeagent.paths import Paths
     from tests.fakes.kernel import FakeKernel
     from tests.fakes.runtime import FakeRuntime
@@ -55,17 +58,33 @@ class World:
     holders: Holders = field(init=False)
     agent: Agent = field(init=False)
     gatekeeper: Gatekeeper = field(init=False)
+    processes: Processes = field(init=False)
     _started: list[Holders] = field(default_factory=list)
+    _heard: list[Gates] = field(default_factory=list)
 
     def restart(self) -> None:
-        """Be a new process: memory is gone, disk and kernel are not."""
+        """Be a new process: memory and connections are gone, disk and kernel are not."""
+        for gates in self._heard:
+            gates.stop()
         self.store = Store("node1")
         self.holders = Holders(self.kernel, self.store)
         self.holders.start()
         self._started.append(self.holders)
-        self.agent = Agent(self.paths, self.kernel, self.runtime, self.store, self.holders)
+        doors = (self.paths, self.kernel, self.runtime, self.store)
+        writeback = Writeback(self.paths, self.kernel, self.store)
+        self.processes = Processes(*doors, writeback)
+        self.processes.gates.start()
+        self._heard.append(self.processes.gates)
+        self.agent = Agent(*doors, self.holders, processes=self.processes)
         gate = self.paths.gate("0" * 12)
-        self.gatekeeper = Gatekeeper(self.store, self.holders, self.kernel, self.runtime, gate)
+        self.gatekeeper = Gatekeeper(
+            self.store,
+            self.holders,
+            self.kernel,
+            self.runtime,
+            processes=self.processes,
+            gate=gate,
+        )
         recovery.load(self.agent)
         recovery.resume(self.agent)
 
@@ -85,6 +104,7 @@ class World:
         self.gatekeeper.post_create_container(event(pod_uid))
         self.kernel.spawn(pid, device, pod=pod_uid)
         self.gatekeeper.start_container(event(pod_uid, pid))
+        self.gatekeeper.answered()
         return device
 
     def until(self, holds: Callable[[], bool]) -> None:
@@ -102,3 +122,5 @@ class World:
         """End the threads of all lives."""
         for holders in self._started:
             holders.stop()
+        for gates in self._heard:
+            gates.stop()
