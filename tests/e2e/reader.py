@@ -19,6 +19,7 @@ PLACES = {
     "node": ("/api/v1", "nodes"),
     "event": ("/api/v1", "events"),
     "service": ("/api/v1", "services"),
+    "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "pdb": ("/apis/policy/v1", "poddisruptionbudgets"),
     "stoppablecontainer": (OURS, "stoppablecontainers"),
     "stoppablecontainerinstance": (OURS, "stoppablecontainerinstances"),
