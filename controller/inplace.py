@@ -76,7 +76,7 @@ def start_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
             frozen = root.process is Process.FROZEN
             yield StartProcess(seen.home, root.uid, pod.uid, frozen)
     elif root.process is Process.RUNNING and pod.told_running != "True":
-        yield TellPod(pod.uid, running=True)
+        yield TellPod(pod.uid, running=True, ready=pod.ready_but_for_us)
 
 
 def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:

@@ -150,29 +150,27 @@ def consumer(parent: Parent, template: Template, owner_uid: str, node: str, root
     return _pod(parent, Role.CONSUMER, owner_uid, template, spec, root_id=root.uid)
 
 
-def told(uid: str, *, running: bool, at: str) -> Body:
-    """A patch of a supervised pod's status: what its readiness gate waits for.
+def told(uid: str, *, running: bool, ready: bool, at: str) -> Body:
+    """A patch of a supervised pod's status: what its readiness gate waits for, and what follows.
 
-    Kubelet says Ready once the gate is open; that it is closed need not wait for kubelet.
+    Kubelet takes up to a second to see that Ready has changed by it. Its message is none that
+    kubelet would write, so that kubelet looks again at once (NeedToReconcilePodReadiness).
     """
-    conditions = [
-        {
-            "type": names.RUNNING_CONDITION,
-            "status": "True" if running else "False",
-            "reason": "CommandRunning" if running else "CommandStopped",
-            "lastTransitionTime": at,
-        }
-    ]
-    if not running:
-        conditions.append(
-            {
-                "type": "Ready",
-                "status": "False",
-                "reason": "ReadinessGatesNotReady",
-                "lastTransitionTime": at,
-            }
-        )
+    word = "CommandRunning" if running else "CommandStopped"
+    conditions = [_pod_condition(names.RUNNING_CONDITION, running, word, "", at)]
+    if ready or not running:
+        conditions.append(_pod_condition("Ready", ready, word, f"{names.MANAGED_BY} says so", at))
     return {"metadata": {"uid": uid}, "status": {"conditions": conditions}}
+
+
+def _pod_condition(kind: str, value: bool, reason: str, message: str, at: str) -> Body:
+    return {
+        "type": kind,
+        "status": "True" if value else "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": at,
+    }
 
 
 def pinned(affinity: Mapping[str, Any] | None, node: str) -> Body:

@@ -168,6 +168,8 @@ class Pod:
     supervised: bool = False
     told_running: str = ""
     containers_ready: bool = False
+    # Ready but for what we say, and no probe has to look first.
+    ready_but_for_us: bool = False
 
     @property
     def foreign(self) -> bool:

@@ -81,7 +81,8 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         trouble=_trouble(status, str(first.get("name"))),
         has_claims=any("persistentVolumeClaim" in one for one in spec.get("volumes") or []),
         supervised=is_supervised(spec),
-        containers_ready=(found.get("ContainersReady") or {}).get("status") == "True",
+        containers_ready=_is_true(found, "ContainersReady"),
+        ready_but_for_us=_ready_but_for_us(spec, found),
         told_running=str((found.get(names.RUNNING_CONDITION) or {}).get("status") or ""),
     )
 
@@ -90,6 +91,24 @@ def is_supervised(spec: Mapping[str, Any]) -> bool:
     """Made so that its command can be stopped while the pod stays: it has our readiness gate."""
     gates = spec.get("readinessGates") or []
     return any(gate.get("conditionType") == names.RUNNING_CONDITION for gate in gates)
+
+
+def _is_true(conditions: Mapping[str, Any], name: str) -> bool:
+    return (conditions.get(name) or {}).get("status") == "True"
+
+
+def _ready_but_for_us(spec: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+    """The rule of kubelet's own Ready (KEP-580), where nothing but our gate is in the way.
+
+    A probe's last word may be from before a stop, so where there is one kubelet has to ask again.
+    """
+    gates = [str(gate.get("conditionType")) for gate in spec.get("readinessGates") or []]
+    others = [gate for gate in gates if gate != names.RUNNING_CONDITION]
+    return (
+        _is_true(conditions, "ContainersReady")
+        and all(_is_true(conditions, gate) for gate in others)
+        and not any(one.get("readinessProbe") for one in spec["containers"])
+    )
 
 
 def read_container(status: Mapping[str, Any], name: str) -> ContainerState:

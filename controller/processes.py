@@ -45,7 +45,7 @@ class ProcessSteps:
                 finally:
                     await told
             case TellPod():
-                await self._tell(key, step.uid, running=step.running)
+                await self._tell(key, step.uid, running=step.running, ready=step.ready)
             case _:
                 assert_never(step)
 
@@ -71,12 +71,12 @@ class ProcessSteps:
         if root.process in {Process.RUNNING, Process.STARTING}:
             raise Conflict("the command was started again while it was being stopped")
 
-    async def _tell(self, key: Key, uid: str, *, running: bool) -> None:
+    async def _tell(self, key: Key, uid: str, *, running: bool, ready: bool = False) -> None:
         present = self._store.get(POD, key)
         if present is None or present["metadata"]["uid"] != uid:
             return
         at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-        patch = manifests.told(uid, running=running, at=at)
+        patch = manifests.told(uid, running=running, ready=ready, at=at)
         try:
             self._store.put(POD, await self._kube.patch(POD, key, patch, subresource="status"))
         except Absent:

@@ -85,6 +85,7 @@ class TellPod:
 
     uid: str
     running: bool
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,3 +298,20 @@ async def test_what_cannot_be_stopped_in_its_pod_stops_cold() -> None:
 
     assert world.get(POD, APP) is None
     assert world.status()["phase"] == "Stopped"
+
+
+@pytest.mark.parametrize(("probe", "ready"), [({}, "True"), ({"readinessProbe": {}}, "False")])
+async def test_ready_waits_for_kubelet_only_where_a_probe_has_to_look(
+    probe: dict[str, Any], ready: str
+) -> None:
+    if probe:
+        probe = {"readinessProbe": {"exec": {"command": ["true"]}}}
+    container = {"image": "busybox:1", "command": ["sleep"], **probe}
+    world = await warm(template={"container": container})
+    await stop(world)
+    world.dead_nodes.add("n1")
+
+    await start(world)
+
+    assert told(world)["Ready"] == ready
+    assert (world.condition("Ready")[0] == "True") is (ready == "True")
