@@ -246,12 +246,12 @@ class Agent:
             records.remove_file(self.paths.record(uid))
             observed = apply.observe(uid, self.kernel, self.paths)
         self._unmount(uid)
+        self.processes.forget(uid)
         if observed.record is not None:
             self.store.update(uid, record=replace(observed.record, deleting=True))
         observed = apply.observe(uid, self.kernel, self.paths)
         steps = plan.remove(uid, observed, self.paths)
         apply.apply(steps, self.kernel, self.runtime, self.paths)
-        self.processes.forget(uid)
         self.store.drop(uid)
 
     def _free(self, uid: str) -> None:

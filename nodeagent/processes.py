@@ -130,7 +130,8 @@ class Processes:
             elif not freeze and stop.signal and not stop.ended and deadline < stop.deadline:
                 stop.deadline = deadline
                 self._commands.say_stop(command, stop)
-            command.changed.wait_for(lambda: command.stop is not stop, _STOP_WAIT)
+            if stop is not None:
+                command.changed.wait_for(lambda: command.stop is not stop, _STOP_WAIT)
         if stop is not None and stop.error is not None:
             raise stop.error
         return self._store.get(uid)

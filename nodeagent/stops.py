@@ -5,6 +5,7 @@ processes.py begins it, and may change its mind meanwhile: every step looks whet
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ class Stops:
                 # In a stop the hook is killed with all the rest.
                 if command.lives != life or command.stop is not None:
                     return
-                if failed and gate is not None:
+                if failed and gate is not None and self._commands.lives(command, gate):
                     self._kernel.kill(gate.pid)
                 elif command.state is ProcessState.STARTING:
                     self._commands.show(command, "running")
@@ -177,19 +178,23 @@ class Stops:
 
     def _end_rest(self, command: Command, stop: Stop) -> bool:
         """Kill what the gate could not: set-uid programs, what a shared pid namespace hides."""
-        for number in range(1_000_000):
+        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 left = self._kernel.kill_beside(stop.gate.pid)
             except AgentError as error:
                 _log.error("rest not ended", root=command.uid, error=str(error))
                 left = 0
             if not left:
-                return True
+                break
             with command.changed:
-                command.changed.wait(_PAUSES[min(number, len(_PAUSES) - 1)])
+                command.changed.wait(pause)
                 if not self._counts(command, stop):
                     return False
-        return False
+        with command.changed:
+            if command.stop is stop and self._kernel.process(stop.gate.pid) is None:
+                # With its gate the container has ended, and this stop counts no more.
+                self._commands.end_life(command)
+            return command.stop is stop
 
     def _signal(self, container_id: str) -> int:
         try:

@@ -32,6 +32,7 @@ class FakeKernel:
         self._pidfds: dict[int, list[int]] = {}
         self.files: dict[Path, str] = {}
         self.others: dict[int, set[int]] = {}  # in the cgroup of a container's first process
+        self.mortal: set[int] = set()  # first processes that end just when the others are killed
         self.frozen: set[int] = set()  # first processes
         self._next = 100
         self.spawn(1, device=1, namespace=_OWN_NAMESPACE)
@@ -154,6 +155,8 @@ class FakeKernel:
 
     def kill_beside(self, pid: int) -> int:
         self._fail("kill_beside")
+        if pid in self.mortal:
+            self.kill(pid)
         return len(self.others.pop(pid, ()))
 
     def freeze(self, pid: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent.admission import parse_spec
 from nodeagent.errors import Refused
-from nodeagent.model import GATE_IN_CONTAINER, GUARD, Role
+from nodeagent.model import GATE_IN_CONTAINER, GUARD, Role, Timeline
 from tests.nodeagent.world import UID, admission, event, wanted
 
 if TYPE_CHECKING:
@@ -35,6 +35,35 @@ def test_an_admitted_consumer_gets_the_root_and_is_its_holder(world: World) -> N
     assert not root.synced
     world.kernel.kill(500)
     world.until(lambda: world.store.get(UID).holder is None)
+
+
+def test_a_pod_s_life_has_its_times_and_the_next_pod_s_begins_anew(world: World) -> None:
+    device = world.ensured()
+    world.agent.admit(admission("pod-1"))
+    world.kernel.spawn(400, device=1, namespace=9)
+    namespaces = [{"type": "network", "path": "/proc/400/ns/net"}]
+    world.runtime.create("c1", linux={"namespaces": namespaces})
+    world.gatekeeper.create_container(event())
+    world.gatekeeper.post_create_container(event())
+    world.kernel.spawn(500, device)
+    world.gatekeeper.start_container(event(pid=500))
+    told: list[str | None] = []
+    world.store.listen(told.append)
+    world.gatekeeper.post_start_container(event(pid=500))
+    assert not told
+    world.gatekeeper.answered()
+    assert set(told) == {UID}
+    world.kernel.kill(500)
+    world.until(lambda: world.store.get(UID).holder is None)
+    world.agent.sync(UID)
+    times = world.store.get(UID).timeline
+    assert (times.pod_uid, times.sandbox, times.stopping) == ("pod-1", 400_000_000, 0)
+    marks = (times.created, times.swapped, times.verified, times.running, times.stopped)
+    assert marks[0] > 0
+    assert sorted(marks) == list(marks)
+    assert times.synced >= times.stopped
+    world.agent.admit(admission("pod-2"))
+    assert world.store.get(UID).timeline == Timeline("pod-2")
 
 
 def test_the_image_s_command_is_used_when_the_template_has_none(world: World) -> None:

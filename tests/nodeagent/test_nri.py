@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,26 +104,40 @@ def test_registration_asks_for_the_four_moments(rig: Rig) -> None:
     assert rig.states.get(timeout=5) == (True, "")
 
 
-def test_the_three_moments_as_requests_of_their_own(rig: Rig) -> None:
+def test_the_moments_as_requests_of_their_own(rig: Rig) -> None:
     connection = rig.up()
     for method, message in (
         ("CreateContainer", nri_pb2.CreateContainerRequest(pod=POD, container=CONTAINER)),
         ("PostCreateContainer", nri_pb2.PostCreateContainerRequest(pod=POD, container=CONTAINER)),
         ("StartContainer", nri_pb2.StartContainerRequest(pod=POD, container=CONTAINER)),
+        ("PostStartContainer", nri_pb2.PostStartContainerRequest(pod=POD, container=CONTAINER)),
     ):
         assert not connection.request(method, message).status.code
-    assert [moment for moment, _ in rig.plugin.seen] == ["create", "post", "start"]
+    assert [moment for moment, _ in rig.plugin.seen] == ["create", "post", "start", "begun"]
     event = rig.plugin.seen[0][1]
     assert (event.pod_uid, event.pod_namespace, event.pod_name) == ("pod-1", "ns", "app")
     assert (event.container_id, event.container_name, event.pid) == ("c1", "main", 42)
 
 
-def test_the_last_two_as_state_changes_of_older_runtimes(rig: Rig) -> None:
+def test_the_last_three_as_state_changes_of_older_runtimes(rig: Rig) -> None:
     connection = rig.up()
-    for number in (nri_pb2.POST_CREATE_CONTAINER, nri_pb2.START_CONTAINER, nri_pb2.STOP_CONTAINER):
+    for number in (
+        nri_pb2.POST_CREATE_CONTAINER,
+        nri_pb2.START_CONTAINER,
+        nri_pb2.POST_START_CONTAINER,
+        nri_pb2.STOP_CONTAINER,
+    ):
         change = nri_pb2.StateChangeEvent(event=number, pod=POD, container=CONTAINER)
         assert not connection.request("StateChange", change).status.code
-    assert [moment for moment, _ in rig.plugin.seen] == ["post", "start"]
+    assert [moment for moment, _ in rig.plugin.seen] == ["post", "start", "begun"]
+
+
+def test_what_can_wait_is_done_after_the_answer(rig: Rig) -> None:
+    connection = rig.up()
+    answered = threading.Event()
+    rig.plugin.answered = lambda: (answered.wait(5), None)[1]  # type: ignore[method-assign]
+    assert not connection.request("Shutdown", nri_pb2.Empty()).status.code
+    answered.set()
 
 
 @pytest.mark.parametrize("form", ["StartContainer", "StateChange"])

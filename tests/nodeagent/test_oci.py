@@ -61,6 +61,40 @@ def test_the_gate_learns_where_the_termination_message_goes() -> None:
     assert made["process"]["args"] == [GATE_IN_CONTAINER, *told]
 
 
+def test_a_supervised_command_waits_for_the_agent_in_a_folder_of_its_own() -> None:
+    spec = {"process": {"args": [GUARD, "sh", "-c", "x"]}}
+    made = rewrite({"role": "consumer", "admission": {"init": True, "supervise": True}}, spec)
+    socket = "/dev/.stoppablecontainer/agent/agent.sock"
+    told = ["supervise", "-s", socket, "--", "sh", "-c", "x"]
+    assert made["process"]["args"] == [GATE_IN_CONTAINER, *told]
+    gate, folder = made["mounts"]
+    assert gate["destination"] == GATE_IN_CONTAINER
+    assert folder == {
+        "destination": "/dev/.stoppablecontainer/agent",
+        "type": "bind",
+        "source": FOLDER,
+        "options": ["bind", "ro", "nosuid", "nodev", "noexec", "private"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("linux", "pid"),
+    [
+        ({"namespaces": [{"type": "pid"}, {"type": "ipc", "path": "/proc/42/ns/ipc"}]}, 42),
+        ({"namespaces": [{"type": "network", "path": "/proc/7/ns/net"}]}, 7),
+        ({"namespaces": [{"type": "network", "path": "/var/run/netns/cni-1"}]}, 0),
+        ({"namespaces": [{"type": "mount", "path": "/proc/7/ns/mnt"}]}, 0),
+        ({"namespaces": [{"type": "network", "path": "/proc/99999999999/ns/net"}]}, 0),
+        ({"namespaces": None}, 0),
+        ({}, 0),
+        (None, 0),
+    ],
+    ids=str,
+)
+def test_the_sandbox_is_known_by_the_namespaces_it_lends(linux: object, pid: int) -> None:
+    assert oci.sandbox_pid({"linux": linux}) == pid
+
+
 def test_the_gate_is_never_below_the_kept_root() -> None:
     spec = {"process": {"args": [GUARD, "hold"]}}
     (mount,) = oci.holding(spec, gate=GATE)["mounts"]

@@ -43,6 +43,18 @@ def test_what_was_written_comes_back(paths: Paths) -> None:
     assert paths.record("u1").stat().st_mode & 0o777 == 0o600
 
 
+def test_an_admission_of_an_earlier_version_is_not_supervised(paths: Paths) -> None:
+    records.write_admission(paths, replace(ADMISSION, supervise=True))
+    read = records.read_admission(paths, "u1", Role.CONSUMER)
+    assert read is not None
+    assert read.supervise
+    path = paths.admission("u1", Role.CONSUMER)
+    old = json.loads(path.read_text())
+    del old["supervise"]
+    path.write_text(json.dumps(old))
+    assert records.read_admission(paths, "u1", Role.CONSUMER) == ADMISSION
+
+
 GOOD = {"version": 1, **json.loads(json.dumps({"uid": "u1"}))}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nodeagent.answers import parse_image, parse_lower
+from nodeagent.answers import parse_image, parse_lower, parse_stop_signal
 from nodeagent.errors import Impossible, NotThereYet
 from nodeagent.model import Image, RuntimeVersion
 from nodeagent.node import Node, is_supported
@@ -77,6 +77,25 @@ def test_one_layer_is_a_bind_and_more_are_an_overlay() -> None:
 def test_other_shapes_are_unsupported(mounts: list[Mount]) -> None:
     with pytest.raises(Impossible):
         parse_lower(mounts)
+
+
+@pytest.mark.parametrize(
+    ("named", "number"),
+    [
+        *(("SIGTERM", 15), ("quit", 3), ("SIGWINCH", 28), ("9", 9), ("64", 64)),
+        *(("SIGRTMIN", 34), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("SIGRTMAX", 64)),
+        *(("", 15), ("SIGRTMIN+99", 15), ("0", 15), ("65", 15), ("-1", 15), ("x" * 999, 15)),
+        *(("SIG_IGN", 15), ("\u0663", 15), (None, 15), ([], 15)),
+    ],
+)
+def test_the_stop_signal_is_read_as_containerd_reads_it(named: object, number: int) -> None:
+    text = json.dumps({"Version": "v1", "Metadata": {"ID": "c", "StopSignal": named}})
+    assert parse_stop_signal(text.encode()) == number
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b'{"Metadata": 1}', b"[" * 100_000])
+def test_what_names_no_signal_is_sigterm(raw: bytes) -> None:
+    assert parse_stop_signal(raw) == 15
 
 
 def test_no_runtime_is_not_there_yet(tmp_path: Path) -> None:

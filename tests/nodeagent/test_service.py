@@ -5,108 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from nodeagent import report
 from nodeagent.errors import AgentError, MountError
 from nodeagent.model import NodeStatus
-from nodeagent.server import ALLOWED, CONTROLLER, READINESS, Server
-from nodeagent.service import CODES, NodeAgentService
+from nodeagent.server import ALLOWED, CONTROLLER, READINESS
+from nodeagent.service import CODES
 from proto import nodeagent_pb2 as pb
 from proto import nodeagent_pb2_grpc as pb_grpc
-from tests.nodeagent.certificates import SERVER_NAME, Authority
+from tests.nodeagent.certificates import Authority
+from tests.nodeagent.serving import POD, TIMEOUT, Rig, admit, code_of, ensure, root
 from tests.nodeagent.world import UID
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from tests.nodeagent.world import World
-
-POD = "1b2c3d4e-0000-4000-8000-000000000001"
-TIMEOUT = 10
-
-
-class Rig:
-    """A serving agent, and channels to it."""
-
-    def __init__(self, world: World, folder: Path, server: Server, ports: tuple[int, int]) -> None:
-        self.world, self.folder, self.server = world, folder, server
-        self.port, self.plain = ports
-        self.channels: list[grpc.aio.Channel] = []
-
-    def channel(self, name: str | None) -> grpc.aio.Channel:
-        credentials = grpc.ssl_channel_credentials((self.folder / "agent/ca.crt").read_bytes())
-        if name is not None:
-            client = self.folder / name
-            credentials = grpc.ssl_channel_credentials(
-                (client / "ca.crt").read_bytes(),
-                (client / "tls.key").read_bytes(),
-                (client / "tls.crt").read_bytes(),
-            )
-        options = [("grpc.ssl_target_name_override", SERVER_NAME)]
-        made = grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials, options)
-        self.channels.append(made)
-        return made
-
-    def stub(self, name: str | None = CONTROLLER) -> pb_grpc.NodeAgentStub:
-        return pb_grpc.NodeAgentStub(self.channel(name))  # type: ignore[no-untyped-call]
-
-
-@pytest.fixture
-async def rig(world: World, tmp_path: Path) -> AsyncIterator[Rig]:
-    authority = Authority()
-    for name in ("agent", CONTROLLER, "somebody"):
-        authority.issue(tmp_path / name, name)
-    Authority().issue(tmp_path / "stranger", CONTROLLER)
-    service = NodeAgentService(world.agent, world.store, lambda: report.debug(world.agent))
-    server = Server(service, tmp_path / "agent")
-    ports = await server.start("127.0.0.1", 0, 0)
-    made = Rig(world, tmp_path, server, ports)
-    yield made
-    for channel in made.channels:
-        await channel.close(None)
-    await server.stop()
-
-
-def ensure(**change: object) -> pb.EnsureRootRequest:
-    fields: dict[str, object] = {
-        "fence": 1,
-        "uid": UID,
-        "namespace": "ns",
-        "name": "app",
-        "image": "busybox",
-        "image_id": "img",
-    }
-    return pb.EnsureRootRequest(**(fields | change))  # type: ignore[arg-type]
-
-
-def admit(**change: object) -> pb.AdmitPodRequest:
-    fields: dict[str, object] = {
-        "fence": 1,
-        "root_uid": UID,
-        "role": pb.CONSUMER,
-        "namespace": "ns",
-        "pod_name": "app",
-        "pod_uid": POD,
-        "container": "main",
-    }
-    return pb.AdmitPodRequest(**(fields | change))  # type: ignore[arg-type]
-
-
-def root(fence: int = 1) -> pb.RootRequest:
-    return pb.RootRequest(fence=fence, uid=UID)
-
-
-async def code_of(call: object) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call  # type: ignore[misc]
-    return caught.value.code(), caught.value.details() or ""
 
 
 async def test_a_root_s_life_over_the_wire(rig: Rig) -> None:
