@@ -21,7 +21,14 @@ from controller.plan import plan
 from controller.queue import delay
 from controller.report import Report
 from controller.status import proven_running
-from controller.steps import CreatePod, DeleteRoot, RemoveFinalizer, ReplacePod, step_name
+from controller.steps import (
+    CreatePod,
+    DeleteRoot,
+    MirrorInstance,
+    RemoveFinalizer,
+    ReplacePod,
+    step_name,
+)
 from controller.stopwatch import Stopwatch
 from controller.store import key_of
 
@@ -89,16 +96,20 @@ class Reconciler:
         seen = self._observe(key, memory)
         if await self._report.retract(seen, self._monotonic()):
             seen = self._observe(key, memory)
+        late: tuple[Step, ...] = ()
         for _ in range(MAX_ROUNDS):
             steps = plan(seen)
-            if not steps:
+            late = tuple(step for step in steps if is_late(step, seen))
+            if steps == late:
                 break
-            await self._carry_out(steps, seen, memory, key)
+            await self._carry_out(tuple(x for x in steps if x not in late), seen, memory, key)
             seen = self._observe(key, memory)
         if memory.problems or memory.replaced:
             self._forget_solved(seen, memory)
             seen = self._observe(key, memory)
         wait = await self._report.report(seen, memory, self._monotonic())
+        await self._carry_out(late, seen, memory, key)
+        await self._report.mirror(self._observe(key, memory))
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None
 
@@ -169,6 +180,12 @@ class Reconciler:
             memory.replaced.pop(Role.CONSUMER, None)
         if seen.provider and seen.provider.container.running:
             memory.replaced.pop(Role.PROVIDER, None)
+
+
+def is_late(step: Step, seen: Observed) -> bool:
+    """What nobody waits for: the instance's copy of a spec whose node is on record already."""
+    known = seen.instance.node if seen.instance and seen.instance.ours else ""
+    return isinstance(step, MirrorInstance) and bool(known) and step.node == known
 
 
 def worth_saying(step: Step, seen: Observed) -> Announcement | None:

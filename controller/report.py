@@ -7,7 +7,6 @@ Called by `reconcile` after the plan's steps; `status` says what to write.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from controller import names, timeline
@@ -48,7 +47,10 @@ class Report:
         self._stopwatch = stopwatch
 
     async def report(self, seen: Observed, memory: Memory, now: float) -> float | None:
-        """Writes what differs; answers after how many seconds it wants to look again."""
+        """Writes the parent's, for it is what people wait for.
+
+        Answers after how many seconds it wants to look again.
+        """
         parent = seen.parent
         if parent is None or (parent.deleting and not parent.finalized):
             return None
@@ -57,33 +59,32 @@ class Report:
         passed = self._stopwatch.passed(memory, seen, wanted)
         if passed:
             wanted[f"last{passed.turn.capitalize()}"] = timeline.to_status(passed)
-        mirrored = self._instance_status(seen, wanted)
-        old = seen.instance.status if seen.instance else {}
-        instance_differs = mirrored is not None and differs(mirrored, old)
-        parent_differs = differs(wanted, parent.status)
-        if not instance_differs and not parent_differs:
+        if not differs(wanted, parent.status):
             memory.passing_since = None
             return None
         if wait := self._settle(wanted, parent, memory, now):
             return wait
-        writes = []
-        if parent_differs:
-            writes.append(self._write_parent(memory, parent, wanted, passed))
-        if mirrored is not None and instance_differs and seen.instance is not None:
-            writes.append(self._write(SCI, parent, seen.instance.uid, mirrored))
-        # Side by side, the parent's first, for it is what people wait for. Both are waited for
-        # also when one fails: the next look must not overtake the other.
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-        if parent_differs:
-            await self._announce(parent, wanted, at=at, now=now)
+        await self._write_parent(memory, parent, wanted, passed)
+        await self._announce(parent, wanted, at=at, now=now)
         memory.passing_since = None
         return None
 
+    async def mirror(self, seen: Observed) -> None:
+        """Writes the instance's, when the parent's is what it should be."""
+        parent, instance = seen.parent, seen.instance
+        if parent is None or instance is None or (parent.deleting and not parent.finalized):
+            return
+        at = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = status(seen, parent, at)
+        mirrored = self._instance_status(seen, wanted)
+        if mirrored is None or differs(wanted, parent.status):
+            return
+        if differs(mirrored, instance.status):
+            await self._write(SCI, parent, instance.uid, mirrored)
+
     async def _write_parent(
         self, memory: Memory, parent: Parent, wanted: Body, passed: Passed | None
-    ) -> bool:
+    ) -> None:
         """The status that a start or stop may end with, and the end of its times."""
         going = memory.going
         written = await self._write(SC, parent, parent.uid, wanted)
@@ -94,7 +95,6 @@ class Report:
             # Another one may have begun while this was written.
             if memory.going is going:
                 memory.going = None
-        return written
 
     async def retract(self, seen: Observed, now: float) -> bool:
         """Takes back a phase that is asked for and not so, before anything else is done."""

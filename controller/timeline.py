@@ -22,6 +22,7 @@ from controller.steps import (
     StartProcess,
     StopProcess,
     SyncRoot,
+    TellPod,
 )
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ COLD_STOP = (
     "synced",
     "stopped",
 )
-WARM_START = (BEGIN, "commandRunning", "instanceWritten", "ready")
-WARM_STOP = (BEGIN, "commandStopped", "synced", "instanceWritten", "stopped")
+# The instance is written after the end.
+WARM_START = (BEGIN, "commandRunning", "podTold", "ready")
+WARM_STOP = (BEGIN, "commandStopped", "synced", "podTold", "stopped")
 
 
 class Stage(NamedTuple):
@@ -174,6 +176,8 @@ def mark_of(step: Step) -> str:
             return "synced"
         case DeletePod(role=Role.CONSUMER):
             return "podDeleted"
+        case TellPod() | StopProcess():
+            return "podTold"
         case _:
             return ""
 

@@ -83,6 +83,15 @@ async def test_a_start_tells_the_agent_before_anything_is_written() -> None:
     assert order[0] == "start_process"
 
 
+async def test_people_see_a_warm_stop_and_start_before_the_instance_is_written() -> None:
+    world = await warm()
+    for act in (stop, start):
+        before = len(world.kube.writes)
+        await act(world)
+        kinds = [kind for verb, kind, _ in world.kube.writes[before:] if verb != "create"]
+        assert kinds == ["Pod", "StoppableContainer", *["StoppableContainerInstance"] * 2]
+
+
 async def test_a_warm_stop_and_start_cost_eight_writes() -> None:
     world = await warm()
     for _ in range(2):
