@@ -44,7 +44,8 @@ class Container:
         line = ["sh", "-c", f'echo $$ > {procs}; exec "$@"', "sh", *command]
         self.processes.append(subprocess.Popen(line, stdout=subprocess.PIPE))
         pid = self.processes[-1].pid
-        wait_for(lambda: Path(f"/proc/{pid}/comm").read_text() != "sh\n")
+        name = "sleep" if "sleep" in command else Path(command[0]).name
+        wait_for(lambda: Path(f"/proc/{pid}/comm").read_text() == f"{name}\n")
         return pid
 
     def close(self) -> None:
