@@ -58,7 +58,7 @@ class Program:
     def __init__(self, settings: config.Config) -> None:
         """Build the parts from the bottom up."""
         self.settings = settings
-        self.paths, self.kernel = Paths(settings.base_dir), Linux()
+        self.paths, self.kernel = Paths(settings.base_dir, settings.run_dir), Linux()
         recovery.prepare(self.paths, self.kernel)
         self.gate = recovery.install_gate(settings.gate_source, self.paths)
         self.store = Store(settings.node)

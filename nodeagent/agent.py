@@ -125,14 +125,16 @@ class Agent:
         with self._locked(uid):
             self._known(uid)
             before = self._quiet(uid)
-            self.writeback.write(uid)
+            self.writeback.flush(uid)
             # A restart may have come in between: then the holder is another, or its command runs.
-            return self.store.update(
+            self.store.update(
                 uid,
                 when=lambda now: (now.holder, now.process) == (before.holder, before.process),
                 marks={} if before.synced else {"synced": now_us()},
                 synced=True,
             )
+            self.writeback.note(uid)
+            return self.store.get(uid)
 
     def start_process(self, uid: str, pod_uid: str, hook: tuple[str, ...]) -> Root:
         """Start the command of a supervised container; the root's lock would only cost time."""

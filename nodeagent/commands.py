@@ -56,6 +56,7 @@ class Command:
     lives: int = 0  # a number for each start and each container
     answered: bool = False  # that start
     stop: Stop | None = None
+    stop_signal: tuple[str, int] | None = None  # of a container, which never changes its own
 
 
 class Commands:

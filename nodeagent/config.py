@@ -24,6 +24,7 @@ class Config:
     node: str
     listen: str
     base_dir: Path
+    run_dir: Path
     containerd_socket: Path
     nri_socket: Path
     tls_dir: Path
@@ -70,6 +71,7 @@ def from_environ(environ: Mapping[str, str]) -> Config:
         node=node,
         listen=environ.get("POD_IP", "") or "127.0.0.1",
         base_dir=_absolute(*value("BASE_DIR", "/var/lib/stoppablecontainer")),
+        run_dir=_absolute(*value("RUN_DIR", "/run/stoppablecontainer")),
         containerd_socket=_absolute(*value("CONTAINERD_SOCKET", "/run/containerd/containerd.sock")),
         nri_socket=_absolute(*value("NRI_SOCKET", "/run/nri/nri.sock")),
         tls_dir=_absolute(*value("TLS_DIR", "/etc/stoppablecontainer/tls")),

@@ -39,6 +39,7 @@ class Paths:
     """All paths of one agent."""
 
     base: Path
+    run: Path | None = None  # what need not outlive a boot, in memory; below the base when not told
 
     @property
     def roots(self) -> Path:
@@ -66,8 +67,11 @@ class Paths:
 
     @property
     def gates(self) -> Path:
-        """Hold what the gates of supervised containers share with the agent."""
-        return self.base / "gates"
+        """Hold what the gates of supervised containers share with the agent.
+
+        Written at every warm start and stop: on a disk each would wait for the journal's commits.
+        """
+        return (self.run or self.base) / "gates"
 
     def gate_folder(self, uid: str) -> Path:
         """Be seen in a supervised container, read-only."""

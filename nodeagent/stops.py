@@ -101,7 +101,7 @@ class Stops:
             if left > 0:
                 self._hook(stop.gate.container_id, hook, left)
             stop.deadline = max(stop.deadline, time.monotonic() + _LEAST_GRACE)
-        number = stop.signal or self._signal(stop.gate.container_id)
+        number = stop.signal or self._signal(command, stop.gate.container_id)
         with command.changed:
             if command.stop is not stop:
                 return
@@ -141,7 +141,7 @@ class Stops:
         synced = True
         try:
             with self._writeback.locks.locked(command.uid, _LOCK_WAIT):
-                self._writeback.write(command.uid)
+                self._writeback.flush(command.uid)
         except (AgentError, OSError) as error:
             # The next StopProcess or Sync tries again.
             _log.error("not synced", root=command.uid, error=str(error))
@@ -156,6 +156,9 @@ class Stops:
                 self._commands.show(command, "stopped")
             marks = {"stopped": stopped} | ({"synced": now_us()} if synced else {})
             self._commands.publish(command, state, marks=marks, synced=synced)
+        # Nobody waits for this; an agent that ends before it only syncs once more.
+        with self._writeback.locks.locked(command.uid, _LOCK_WAIT):
+            self._writeback.note(command.uid)
 
     def _starts_again(self, command: Command, stop: Stop, state: ProcessState) -> bool:
         """Do what was ordered during the stop; true when that, or the container's end, was all."""
@@ -196,12 +199,16 @@ class Stops:
                 self._commands.end_life(command)
             return command.stop is stop
 
-    def _signal(self, container_id: str) -> int:
+    def _signal(self, command: Command, container_id: str) -> int:
+        if command.stop_signal is not None and command.stop_signal[0] == container_id:
+            return command.stop_signal[1]
         try:
-            return self._runtime.stop_signal(container_id)
+            number = self._runtime.stop_signal(container_id)
         except AgentError as error:
             _log.warning("stop signal not known", container=container_id, error=str(error))
             return signal.SIGTERM
+        command.stop_signal = (container_id, number)
+        return number
 
     def _hook(self, container_id: str, hook: tuple[str, ...], seconds: float) -> bool:
         try:

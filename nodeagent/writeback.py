@@ -55,16 +55,22 @@ class Writeback:
         self._paths, self._kernel, self._store = paths, kernel, store
         self.locks = Locks()
 
-    def write(self, uid: str) -> None:
-        """Write everything of the root to disk, and note for whom."""
+    def flush(self, uid: str) -> None:
+        """Write everything of the root to disk."""
         root = self._store.get(uid)
-        record = root.record
-        if record is None:
+        if root.record is None:
             message = f"no root {uid} on this node"
             raise NotFound(message)
-        if root.device is not None:
-            self._kernel.sync(self._paths.rootfs(uid))
-        self._kernel.sync(self._paths.upper(uid))
+        # A mounted overlay's sync is that of its upper's filesystem (ovl_sync_fs).
+        mounted = root.device is not None
+        self._kernel.sync(self._paths.rootfs(uid) if mounted else self._paths.upper(uid))
+
+    def note(self, uid: str) -> None:
+        """Put on disk for whom all was written, so that a later agent knows; if it is still so."""
+        root = self._store.get(uid)
+        record = root.record
+        if record is None or not root.synced:
+            return
         synced_for = root.consumer.pod_uid if root.consumer else ""
         if record.synced_for != synced_for:
             record = replace(record, synced_for=synced_for)

