@@ -49,6 +49,7 @@ def crash(node: Node) -> None:
     """End the node hard, with everything in it, and remove what only memory held."""
     init = _find_init(node)
     process.kill(node.record)
+    cgroups.thaw(node.cgroup)
     while init is not None and _is_running(init):
         time.sleep(0.02)
     cgroups.remove(node.cgroup)

@@ -173,3 +173,33 @@ class AbsentAgent:
 
     def __exit__(self, *_: object) -> None:
         self._affinity(None)
+
+
+def test_an_agent_restart_changes_nothing_of_warm_containers(
+    cluster: Cluster, make: Make, namespace: str
+) -> None:
+    """One runs on, one stays stopped and one frozen; afterwards each can be stopped and started."""
+    command = ["sh", "-c", "echo run >> /runs; trap 'exit 0' TERM; sleep 1000000 & wait"]
+    apps: dict[str, Stoppable] = {}
+    for name, mode in (("running", "Warm"), ("stopped", "Warm"), ("frozen", "Freeze")):
+        wanted = manifest(name, namespace, command=command)
+        wanted["spec"]["stopMode"] = mode
+        if apps:
+            where = {"kubernetes.io/hostname": apps["running"].node}
+            wanted["spec"]["template"]["nodeSelector"] = where
+        apps[name] = make(wanted)
+        apps[name].wait_ready()
+    apps["stopped"].rest()
+    apps["frozen"].rest()
+    before = {name: (app.pod_uid(), app.processes(), app.runs()) for name, app in apps.items()}
+    node = apps["running"].node
+    delete_agent(cluster, node)
+    eventually(lambda: cluster.agent_ready(node), what="agent back", deadline=120)
+    for name, app in apps.items():
+        app.wait_phase("Running" if name == "running" else "Stopped", deadline=30)
+        assert (app.pod_uid(), app.processes(), app.runs()) == before[name], app.explain()
+    apps["running"].rest()
+    for name, app in apps.items():
+        app.start()
+        assert app.pod_uid() == before[name][0]
+        assert app.runs() == (1 if name == "frozen" else 2)

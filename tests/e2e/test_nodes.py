@@ -29,10 +29,20 @@ def test_a_crashed_node_brings_its_containers_back(
     pinned = {"nodeSelector": {"kubernetes.io/hostname": node}}
     app = make(manifest("reboot", namespace, template=pinned, command=HOLD))
     idle = make(manifest("reboot-idle", namespace, template=pinned, command=HOLD))
+    kept_pods = []
+    for mode in ("Warm", "Freeze"):
+        wanted = manifest(f"reboot-{mode.lower()}", namespace, template=pinned, command=HOLD)
+        wanted["spec"]["stopMode"] = mode
+        kept_pods.append(make(wanted))
     app.wait_ready()
     idle.wait_ready()
     kept = idle.write_marker()
     idle.stop()
+    marks = []
+    for one in kept_pods:
+        one.wait_ready()
+        marks.append(one.write_marker())
+        one.rest()
     digest = app.write_marker()
     app.exec("sync")
 
@@ -56,3 +66,8 @@ def test_a_crashed_node_brings_its_containers_back(
     idle.wait_phase("Stopped", deadline=90)
     idle.start()
     idle.assert_marker(kept)
+    for one, mark in zip(kept_pods, marks, strict=True):
+        one.wait_phase("Stopped", deadline=90)
+        one.start()
+        one.assert_on_kept_root()
+        one.assert_marker(mark)
