@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.e2e.cluster import condition
+from tests.e2e.cluster import condition, eventually
 from tests.e2e.stoppable import HOLD, manifest
 
 if TYPE_CHECKING:
-    from tests.e2e.cluster import Cluster
+    from tests.e2e.cluster import Cluster, Object
     from tests.e2e.conftest import Make
 
 QUICK_EXAMPLE = """
@@ -52,8 +52,14 @@ def test_instance_mirrors_the_parent_and_status_mirrors_back(make: Make, namespa
     app = make(manifest("mirror", namespace, command=HOLD))
     app.wait_ready()
 
-    parent, instance = app.get(), app.instance()
-    assert instance
+    def mirrored() -> Object | None:
+        # The parent's status is written first, for it is what people wait for.
+        found = app.instance() or {}
+        same = found.get("status", {}).get("phase") == "Running"
+        return found if same and condition(found, "Ready").get("status") == "True" else None
+
+    instance = eventually(mirrored, what="the instance's status", deadline=30, explain=app.explain)
+    parent = app.get()
     owner = instance["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"], owner["controller"]) == (
         "StoppableContainer",

@@ -192,7 +192,7 @@ def test_another_template_makes_the_next_start_cold(make: Make, namespace: str) 
     container = {"name": "c0", "image": "busybox:1", "command": HOLD, "env": new}
     app.patch(template={"spec": {"containers": [container]}})
     eventually(lambda: app.consumer() is None, what="the stopped pod goes", explain=app.explain)
-    assert app.phase() == "Stopped"
+    app.wait_phase("Stopped")
     app.start()
     assert app.sh("echo $NEW").strip() == "1"
     assert app.get()["status"]["lastStart"]["mode"] == "Cold"
