@@ -67,9 +67,8 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         phase=str(status.get("phase") or "Pending"),
         reason=str(status.get("reason") or ""),
         message=str(status.get("message") or ""),
-        ready=(found.get("Ready") or {}).get("status") == "True",
-        disrupted=(found.get("DisruptionTarget") or {}).get("status") == "True"
-        or status.get("reason") == "Evicted",
+        ready=_is_true(found, "Ready"),
+        disrupted=_is_true(found, "DisruptionTarget") or status.get("reason") == "Evicted",
         unschedulable=_unschedulable(scheduled),
         restart_policy=_restart_policy(spec, first),
         image=str(first.get("image") or ""),

@@ -50,20 +50,20 @@ class ProcessSteps:
                 assert_never(step)
 
     async def _start(self, step: StartProcess, key: Key) -> None:
-        hook = tuple(hook_command(self._container(key, step.pod), "postStart"))
+        container = self._spec(key, step.pod)["containers"][0]
+        hook = tuple(hook_command(container, "postStart"))
         root = await self._agents.start_process(step.node, step.root, step.pod, hook)
         self._store.put_root(step.node, root)
 
     async def _stop(self, step: StopProcess, key: Key) -> None:
-        container = self._container(key, step.pod)
-        pod = self._store.get(POD, key) or {}
-        grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+        spec = self._spec(key, step.pod)
+        grace = spec.get("terminationGracePeriodSeconds")
         seconds = DEFAULT_GRACE_SECONDS if grace is None else int(grace)
         order = StopOrder(
             uid=step.root,
             pod_uid=step.pod,
             grace_ms=min(seconds, LONGEST_GRACE_SECONDS) * 1000,
-            pre_stop=tuple(hook_command(container, "preStop")),
+            pre_stop=tuple(hook_command(spec["containers"][0], "preStop")),
             freeze=step.freeze,
         )
         root = await self._agents.stop_process(step.node, order)
@@ -83,10 +83,10 @@ class ProcessSteps:
             # Its own event brings the next look.
             return
 
-    def _container(self, key: Key, uid: str) -> Body:
-        """The first container as the pod was made, whatever the template says by now."""
+    def _spec(self, key: Key, uid: str) -> Body:
+        """The pod as it was made, whatever the template says by now."""
         pod = self._store.get(POD, key)
         if pod is None or pod["metadata"]["uid"] != uid:
             raise Conflict(f"pod {key.name} is another one by now")
-        first: Body = pod["spec"]["containers"][0]
-        return first
+        spec: Body = pod["spec"]
+        return spec

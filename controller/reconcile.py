@@ -107,9 +107,12 @@ class Reconciler:
         if memory.problems or memory.replaced:
             self._forget_solved(seen, memory)
             seen = self._observe(key, memory)
+        before = self._store.get(SC, key)
         wait = await self._report.report(seen, memory, self._monotonic())
         await self._carry_out(late, seen, memory, key)
-        await self._report.mirror(self._observe(key, memory))
+        if late or self._store.get(SC, key) is not before:
+            seen = self._observe(key, memory)
+        await self._report.mirror(seen)
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None
 
