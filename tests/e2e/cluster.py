@@ -118,6 +118,18 @@ class Cluster:
         here = [pod for pod in pods if pod["spec"].get("nodeName") == node]
         return next((pod for pod in here if "deletionTimestamp" not in pod["metadata"]), None)
 
+    def agents_settled(self) -> bool:
+        """Whether every node has the agent that the DaemonSet now asks for, and no older one."""
+        found = self.get("daemonset", "stoppablecontainer-agent", SYSTEM) or {}
+        status = found.get("status", {})
+        wanted = status.get("desiredNumberScheduled")
+        return bool(
+            status.get("observedGeneration") == found.get("metadata", {}).get("generation")
+            and status.get("updatedNumberScheduled", 0) == wanted
+            and status.get("numberAvailable", 0) == wanted
+            and len(self.objects("pods", SYSTEM, "app.kubernetes.io/component=agent")) == wanted
+        )
+
     def agent_ready(self, node: str) -> bool:
         """Whether a pod of the agent on this node is Ready and the controller has seen it."""
         found = self.get("node", node) or {}

@@ -19,6 +19,7 @@ PLACES = {
     "node": ("/api/v1", "nodes"),
     "event": ("/api/v1", "events"),
     "service": ("/api/v1", "services"),
+    "daemonset": ("/apis/apps/v1", "daemonsets"),
     "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "pdb": ("/apis/policy/v1", "poddisruptionbudgets"),
     "stoppablecontainer": (OURS, "stoppablecontainers"),

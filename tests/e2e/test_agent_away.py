@@ -57,6 +57,7 @@ def recover(app: Stoppable, cluster: Cluster, node: str) -> None:
     logged = [line.split()[1] for line in app.logs().splitlines() if line.startswith("start ")]
     assert logged[-1] == witnessed[-1]
     assert set(logged) <= set(witnessed), "the command ran on another root"
+    eventually(cluster.agents_settled, what="the same agent on every node", deadline=120)
 
 
 @pytest.mark.parametrize("moment", ["CreateContainer", "PostCreateContainer", "StartContainer"])
@@ -167,8 +168,10 @@ class AbsentAgent:
         away = {"key": "metadata.name", "operator": "NotIn", "values": [self.node]}
         term = {"nodeSelectorTerms": [{"matchFields": [away]}]}
         self._affinity({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}})
+        # Settled: the one on its way out has ended too, and no rollout before this makes a new one.
         eventually(
-            lambda: self.cluster.agent_pod(self.node) is None, what="agent gone", deadline=60
+            lambda: self.cluster.agents_settled() and not self.cluster.agent_pod(self.node),
+            what="agent gone",
         )
 
     def __exit__(self, *_: object) -> None:
