@@ -25,7 +25,6 @@ from controller.announce import EventLog
 from controller.certs import Certs
 from controller.config import Config, read_config
 from controller.errors import ControllerError
-from controller.handlers import watch
 from controller.kube import Kube
 from controller.leader import Leader
 from controller.model import NODE, SC, Body, Key, Kind
@@ -34,6 +33,7 @@ from controller.queue import WorkQueue
 from controller.reconcile import Reconciler
 from controller.relist import Relist
 from controller.store import Store, key_of
+from controller.watching import sources, watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -168,15 +168,11 @@ class Controller:
                     group.create_task(self._certificates()),
                     group.create_task(self._begin()),
                 ]
-                connect = self.kube.connection
-                watches = [
-                    group.create_task(watch(self.store, connect, self.stop)),
-                    group.create_task(
-                        watch(self.store, connect, self.stop, namespace=self.config.namespace)
-                    ),
+                tasks += [
+                    group.create_task(watch(self.kube, self.store, source))
+                    for source in sources(self.config.namespace)
                 ]
-                await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
-                self.stop.set()
+                await self.stop.wait()
                 for task in tasks:
                     task.cancel()
         finally:
@@ -213,7 +209,6 @@ def set_up_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(json_lines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
 def json_lines() -> logging.Formatter:

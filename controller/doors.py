@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from controller.model import Body, Key, Kind, Role, Root
 
@@ -88,6 +88,23 @@ class KubeDoor(Protocol):
         """DELETE of this very object.
 
         The object when it stays for a while, None when it is gone.
+        """
+
+
+class WatchDoor(Protocol):
+    """The API server, to hear it; raises only `errors`."""
+
+    async def list(
+        self, kind: Kind, namespace: str = "", selector: str = ""
+    ) -> tuple[list[Body], int]:
+        """All objects, and the revision at which that was true."""
+
+    def watch(
+        self, kind: Kind, namespace: str, selector: str, since: int
+    ) -> AsyncIterator[tuple[str, Body]]:
+        """What changes after a revision: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
+
+        Ends when the server ends the stream; Conflict when the revision is too old for it.
         """
 
 

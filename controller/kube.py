@@ -2,18 +2,20 @@
 
 Dicts in and out, a deadline on every call, our own errors.
 
-`apply`, `report`, `leader`, `certs` and the periodic LIST call it; it decides nothing.
+`apply`, `report`, `leader`, `certs`, `watching` and the periodic LIST call it; it decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+import random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
@@ -22,27 +24,20 @@ from controller.errors import Absent, Conflict, ControllerError, Denied, NotYet
 from controller.model import Body, Key, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 DEADLINE_SECONDS = 10.0
 LIST_DEADLINE_SECONDS = 60.0
+# For how long the server keeps a WATCH open. Within that a bookmark comes about once a minute, so a
+# connection without a word for longer is a dead one.
+WATCH_SECONDS = (240, 360)
+WATCH_SILENCE_SECONDS = 150.0
 PAGE = 500
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach the API server; `handlers` hands it to kopf."""
-
-    server: str
-    ca_path: str | None
-    certificate_path: str | None
-    private_key_path: str | None
-    token: str | None
 
 
 class Kube:
@@ -66,23 +61,6 @@ class Kube:
             in_cluster = cast("Callable[..., None]", config.load_incluster_config)
             in_cluster(client_configuration=configuration)
         return cls(configuration)
-
-    async def connection(self) -> Connection:
-        """Fresh credentials; the token of a pod changes every hour."""
-        chosen = self._configuration
-        refresh = getattr(chosen, "refresh_api_key_hook", None)
-        if refresh:
-            outcome = refresh(chosen)
-            if asyncio.iscoroutine(outcome):
-                await outcome
-        words = str((chosen.api_key or {}).get("BearerToken") or "").split()
-        return Connection(
-            server=chosen.host,
-            ca_path=chosen.ssl_ca_cert,
-            certificate_path=chosen.cert_file,
-            private_key_path=chosen.key_file,
-            token=words[-1] if words else None,
-        )
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -114,6 +92,30 @@ class Kube:
             if not metadata.get("continue"):
                 return items, revision
             query["continue"] = metadata["continue"]
+
+    async def watch(
+        self, kind: Kind, namespace: str, selector: str, since: int
+    ) -> AsyncIterator[tuple[str, Body]]:
+        """The events of a WATCH, until the server ends it."""
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "1",
+            "resourceVersion": str(since),
+            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - jitter
+        } | ({"labelSelector": selector} if selector else {})
+        where = path(kind, Key(namespace, ""))
+        patience = aiohttp.ClientTimeout(
+            sock_connect=DEADLINE_SECONDS, sock_read=WATCH_SILENCE_SECONDS
+        )
+        with _translated("WATCH", where):
+            answer = await self._request("GET", _url(where, query), patience)
+            try:
+                if answer.status >= 300:
+                    raise _translate("WATCH", where, int(answer.status), await answer.read())
+                while line := await _line(answer.response.content, where):
+                    yield _event(where, line)
+            finally:
+                answer.response.close()
 
     async def create(self, kind: Kind, body: Body) -> Body:
         """POST."""
@@ -169,29 +171,45 @@ class Kube:
         content: str = JSON,
         deadline: float = DEADLINE_SECONDS,
     ) -> Body:
-        url = f"{where}?{urlencode(query)}" if query else where
-        headers = {"Accept": JSON, "Content-Type": content}
-        try:
+        with _translated(method, where):
             async with asyncio.timeout(deadline):
-                parts = await self._client.param_serialize(
-                    method,
-                    url,
-                    header_params=headers,
-                    body=dict(body) if body is not None else None,
-                    auth_settings=["BearerToken"],
-                )
-                answer: Any = await self._client.call_api(*parts, _request_timeout=deadline)
+                answer = await self._request(method, _url(where, query), deadline, body, content)
                 content_bytes = await answer.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise NotYet(f"{method} {where}: {error or type(error).__name__}") from error
-        except ApiException as error:
-            raise _translate(method, where, int(error.status or 0), error.body) from error
         if answer.status >= 300:
             raise _translate(method, where, int(answer.status), content_bytes)
         if len(content_bytes) > MAX_ANSWER_BYTES:
             raise NotYet(f"{method} {where}: the answer is longer than 64 MiB")
         parsed: Body = json.loads(content_bytes)
         return parsed
+
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        timeout: float | aiohttp.ClientTimeout,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
+    ) -> Any:
+        """The answer's head has come; its body has still to be read."""
+        parts = await self._client.param_serialize(
+            method,
+            url,
+            header_params={"Accept": JSON, "Content-Type": content},
+            body=dict(body) if body is not None else None,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(*parts, _request_timeout=timeout)
+
+
+@contextmanager
+def _translated(method: str, where: str) -> Iterator[None]:
+    """What a connection raises, as our own errors."""
+    try:
+        yield
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise NotYet(f"{method} {where}: {error or type(error).__name__}") from error
+    except ApiException as error:
+        raise _translate(method, where, int(error.status or 0), error.body) from error
 
 
 # What the API server's status codes are here; the rest is "soon again".
@@ -219,6 +237,29 @@ def _translate(method: str, where: str, code: int, body: bytes | str | None) -> 
     return kind(message if kind is Denied else f"{method} {where}: {message}")
 
 
+async def _line(content: aiohttp.StreamReader, where: str) -> bytes:
+    """The next line, empty at the end; the client's buffer bounds it to some MiB."""
+    try:
+        return await content.readline()
+    except LineTooLong as error:
+        raise NotYet(f"WATCH {where}: a line is too long") from error
+
+
+def _event(where: str, line: bytes) -> tuple[str, Body]:
+    """One line of a WATCH; a Status in it is an error of the server's."""
+    try:
+        event = json.loads(line)
+        change, body = str(event["type"]), dict(event["object"])
+        if change not in {"ERROR", "BOOKMARK"}:
+            _ = body["metadata"]["name"]
+    except (ValueError, TypeError, KeyError) as error:
+        # The connection broke in the middle of a line.
+        raise NotYet(f"WATCH {where}: not an event: {line[:80]!r}") from error
+    if change == "ERROR":
+        raise _translate("WATCH", where, int(body.get("code") or 0), json.dumps(body))
+    return change, body
+
+
 def path(kind: Kind, key: Key, subresource: str = "") -> str:
     """The URL path of an object, or of a collection when the key has no name."""
     base = "/apis/" if "/" in kind.api_version else "/api/"
@@ -231,6 +272,10 @@ def path(kind: Kind, key: Key, subresource: str = "") -> str:
     if subresource:
         parts.append(subresource)
     return "/".join(parts)
+
+
+def _url(where: str, query: Mapping[str, str] | None) -> str:
+    return f"{where}?{urlencode(query)}" if query else where
 
 
 def _manager() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The work queue: a key waits at most once, and one worker at a time works on it.
 
-What fails is retried with back-off. `handlers`, `store` and `agents` add keys; `reconcile` works.
+What fails is retried with back-off. `store` and `agents` add keys; `reconcile` works.
 """
 
 from __future__ import annotations

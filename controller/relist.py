@@ -12,16 +12,14 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from controller import metrics, names
+from controller import metrics
 from controller.errors import ControllerError
-from controller.handlers import AGENT_SELECTOR, MANAGED_SELECTOR
-from controller.model import AGENT_POD, NODE, POD, SC, SCI
+from controller.watching import sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controller.doors import KubeDoor
-    from controller.model import Body, Kind
     from controller.store import Store
 
 log = logging.getLogger(__name__)
@@ -65,18 +63,12 @@ class Relist:
     async def once(self) -> int:
         """One pass; how many changes the watch had not told."""
         missed = 0
-        for kind, namespace, selector in (
-            (NODE, "", ""),
-            (AGENT_POD, self._namespace, AGENT_SELECTOR),
-            (POD, "", MANAGED_SELECTOR),
-            (SCI, "", ""),
-            (SC, "", ""),
-        ):
-            items, seen_at = await self._kube.list(kind, namespace, selector)
+        for source in sources(self._namespace):
+            items, seen_at = await self._kube.list(source.kind, source.namespace, source.selector)
             if self.warm.is_set():
                 # What is on its way must not count as missed; a late answer is never taken as new.
                 await asyncio.sleep(WATCH_LAG)
-            missed += self._store.replace(kind, items, seen_at, _belongs(kind))
+            missed += self._store.replace(source.kind, items, seen_at, source.owns)
         return missed
 
     def healthy(self) -> bool:
@@ -85,9 +77,3 @@ class Relist:
             return True
         late = self._monotonic() - self._done_at > 3 * LONGEST
         return not late and self._deaf < DEAF_AFTER
-
-
-def _belongs(kind: Kind) -> Callable[[Body], bool]:
-    if kind is not POD:
-        return lambda _body: True
-    return lambda body: names.MANAGED_BY_LABEL in (body["metadata"].get("labels") or {})
