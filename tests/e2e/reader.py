@@ -21,6 +21,7 @@ PLACES = {
     "service": ("/api/v1", "services"),
     "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "pdb": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "serviceaccount": ("/api/v1", "serviceaccounts"),
     "stoppablecontainer": (OURS, "stoppablecontainers"),
     "stoppablecontainerinstance": (OURS, "stoppablecontainerinstances"),
 }
