@@ -47,8 +47,13 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of its own; a StoppableContainer that cannot be deleted fails the test here."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
+    # Until then the API server refuses every bare pod.
+    eventually(
+        lambda: cluster.get("serviceaccount", "default", name), what="the namespace's own account"
+    )
     yield name
-    cluster.kubectl("delete", "stoppablecontainers", "--all", "-n", name, "--timeout=60s")
+    # A command that is PID 1 and deaf to SIGTERM has the usual 30 s of it.
+    cluster.kubectl("delete", "stoppablecontainers", "--all", "-n", name, "--timeout=110s")
     # The namespace controller takes its 5 s whatever is in it.
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -47,7 +47,7 @@ class FaultPlugin:
         eventually(
             lambda: "ready" in self.log.read_text(),
             what="the fault plugin registered",
-            deadline=20,
+            deadline=60,
             explain=self.log.read_text,
         )
         return self
@@ -57,7 +57,7 @@ class FaultPlugin:
         eventually(
             lambda: "harmed" in self.log.read_text(),
             what="the moment",
-            deadline=60,
+            deadline=120,
             explain=self.log.read_text,
         )
 

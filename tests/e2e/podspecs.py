@@ -104,7 +104,7 @@ class Case:
     init: bool
     short: bool
     settled: str
-    reports: bool
+    end: str
 
     @property
     def ident(self) -> str:
@@ -161,7 +161,7 @@ def cases() -> Iterator[Case]:
                 init=init,
                 short=entry.get("short", False),
                 settled=entry.get("settled", "ready"),
-                reports=entry.get("reports", True),
+                end=entry.get("end", END),
             )
 
 

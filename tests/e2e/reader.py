@@ -22,6 +22,7 @@ PLACES = {
     "daemonset": ("/apis/apps/v1", "daemonsets"),
     "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "pdb": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "serviceaccount": ("/api/v1", "serviceaccounts"),
     "stoppablecontainer": (OURS, "stoppablecontainers"),
     "stoppablecontainerinstance": (OURS, "stoppablecontainerinstances"),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from kubernetes import client
 
-from tests.e2e.cluster import ROOT
+from tests.e2e.cluster import ROOT, eventually
 from tests.e2e.toggler import GROUP, VERSION, connect
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Claim(NamedTuple):
     begin: float
     end: float
     phase: str
+    generation: int
 
 
 class Sampling:
@@ -89,15 +90,22 @@ class Sampling:
             begin = now()
             found: Any = self._api.get_namespaced_custom_object(*self._object)
             status = found["status"]
-            current = status["observedGeneration"] == found["metadata"]["generation"]
-            self._claims.append(Claim(begin, now(), status["phase"] if current else ""))
+            generation = found["metadata"]["generation"]
+            phase = status["phase"] if status["observedGeneration"] == generation else ""
+            self._claims.append(Claim(begin, now(), phase, generation))
             time.sleep(0.02)  # the rate of looking, not a wait for something
+
+    def wait_for(self, phase: str, samples: int) -> None:
+        """Wait until so many samples were taken during this phase, however busy the machine is."""
+        eventually(lambda: len(self.during(phase)) >= samples, what=f"{samples} samples of {phase}")
 
     def during(self, phase: str) -> list[Sample]:
         """The samples taken while the status showed this phase without a break."""
         spans: list[tuple[float, float]] = []
         for before, after in pairwise(self._claims):
-            if before.phase == after.phase == phase:
+            # Another generation: a whole stop and start went by between the two looks.
+            same = before.generation == after.generation
+            if same and before.phase == after.phase == phase:
                 if spans and spans[-1][1] == before.begin:
                     spans[-1] = (spans[-1][0], after.begin)
                 else:

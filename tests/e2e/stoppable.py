@@ -94,6 +94,18 @@ class Stoppable:
         metadata = (self.consumer() or {}).get("metadata", {})
         return "" if "deletionTimestamp" in metadata else str(metadata.get("uid", ""))
 
+    def first_process(self) -> int:
+        """The container's PID 1, by its number on the node.
+
+        Numbers begin anew at 32768, so it need not be the lowest.
+        """
+        script = (
+            f"for process in {' '.join(map(str, self.processes()))}; do"
+            " grep -qs '^NSpid:.*[[:space:]]1$' /proc/$process/status && echo $process; done; true"
+        )
+        (first,) = self.cluster.node_exec(self.node, script).split()
+        return int(first)
+
     def processes(self) -> list[int]:
         """Every process whose `/` is the kept root, by its number on the node."""
         rootfs = f"{STATE_DIR}/instances/{self.uid}/rootfs"
@@ -172,7 +184,7 @@ class Stoppable:
             # Kubelet may write what it knew before over it once, when both come at once.
             return bool(condition(self.consumer() or {}, "Ready").get("status") == "False")
 
-        eventually(is_unready, what="a pod that is not Ready", deadline=10, explain=self.explain)
+        eventually(is_unready, what="a pod that is not Ready", deadline=60, explain=self.explain)
 
     def runs(self) -> int:
         """The lines of /runs in the kept root, read on the node: nothing needs to run."""
@@ -183,18 +195,31 @@ class Stoppable:
         return int(self.cluster.node_exec(status["node"], runs))
 
     def exec(self, *command: str, stdin: str | bytes | None = None) -> str:
-        """Plain `kubectl exec`."""
+        """Plain `kubectl exec`; what installs packages takes its time on a busy machine."""
         flags = ["-i"] if stdin is not None else []
-        return self._on("exec", *flags, self.name, "--", *command, stdin=stdin)
+        return self._on("exec", *flags, self.name, "--", *command, stdin=stdin, timeout=600)
 
     def sh(self, script: str) -> str:
         return self.exec("sh", "-c", script)
 
+    def words(self, path: str) -> list[str]:
+        """What is in a file of the container, nothing while there is none."""
+        return self.sh(f"cat {path} 2>/dev/null; true").split()
+
+    def wait_words(self, path: str, wanted: list[str]) -> None:
+        """Wait until the command has written this: Ready is said before it has done anything."""
+        eventually(
+            lambda: self.words(path) == wanted,
+            what=f"{path} is {wanted}",
+            deadline=60,
+            explain=lambda: f"it is {self.words(path)}\n{self.explain()}",
+        )
+
     def logs(self, *flags: str) -> str:
         return self._on("logs", self.name, *flags)
 
-    def _on(self, *args: str, stdin: str | bytes | None = None) -> str:
-        return self.cluster.kubectl("-n", self.namespace, *args, stdin=stdin)
+    def _on(self, *args: str, stdin: str | bytes | None = None, timeout: float = 120) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *args, stdin=stdin, timeout=timeout)
 
     def assert_on_kept_root(self) -> None:
         """The consumer's `/` IS the overlay that the agent mounted, seen from the node."""

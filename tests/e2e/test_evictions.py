@@ -54,7 +54,12 @@ def test_a_drained_node_gets_its_containers_back(
             "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s"
         )
         wait_until_unschedulable(app, before, node)
-        assert (app.provider() or {})["metadata"]["uid"] != (provider or {})["metadata"]["uid"]
+        assert provider
+        eventually(
+            lambda: (app.provider() or provider)["metadata"]["uid"] != provider["metadata"]["uid"],
+            what="a new provider",
+            explain=app.explain,
+        )
         assert idle.phase() == "Stopped"
     finally:
         cluster.kubectl("uncordon", node)
@@ -93,7 +98,9 @@ def test_a_preempted_container_comes_back_when_there_is_room(
     room = free_millicores(cluster, node)
     with priority_class(cluster, namespace) as high:
         cluster.apply(preemptor(namespace, node, high, room + 250))
-        cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/proud")
+        cluster.kubectl(
+            "-n", namespace, "wait", "--for=condition=Ready", "pod/proud", "--timeout=110s"
+        )
         wait_until_unschedulable(app, before, node)
         assert "cpu" in app.get()["status"]["message"]
         cluster.kubectl("-n", namespace, "delete", "pod", "proud")
@@ -239,15 +246,20 @@ def test_a_pod_that_kubelet_evicts_is_replaced(
         explain=app.explain,
     )
     eventually(lambda: app.runs() == 2, what="a second run", explain=app.explain)
-    app.wait_ready(deadline=30)
+    app.wait_ready()
     assert_second_run_with_the_data_of_the_first(app)
 
 
 def test_a_pod_that_kubelet_evicts_under_never_stays_ended(make: Make, namespace: str) -> None:
     app = evicted_by_kubelet(make, namespace, "log", "Never")
-    seen = app.wait_condition("ConsumerReady", "False", "Failed", deadline=180)
-    assert "storage" in seen["message"]
-    assert "set running to false, then to true" in seen["message"]
+
+    def message() -> str:
+        # Kubelet may tell of the container's end before it tells of the pod's, with the reason.
+        said = app.wait_condition("ConsumerReady", "False", "Failed", deadline=180)["message"]
+        return said if "storage" in said else ""
+
+    said = eventually(message, what="the storage named", deadline=240, explain=app.explain)
+    assert "set running to false, then to true" in said
     app.wait_phase("Error", deadline=5)
     assert app.runs() == 1
     app.stop()

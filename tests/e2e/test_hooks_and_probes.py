@@ -64,7 +64,7 @@ def test_hooks_run_once_per_start_and_stop_on_the_kept_root(
 
     for number in (0, 1):
         app.start()
-        eventually(lambda: events()[-1] == "run", what="the command went on", deadline=30)
+        eventually(lambda: events()[-1] == "run", what="the command went on", deadline=60)
         assert events() == [*cycle * number, "start", "run"]
         app.rest() if mode == "Warm" else app.stop()
     app.start()
@@ -75,13 +75,13 @@ def test_a_post_start_hook_that_fails_is_said_and_can_be_mended(make: Make, name
     hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo no such licence; exit 9"]}}}
     app = make(pod_manifest("unlicensed", namespace, {"command": HOLD, "lifecycle": hook}))
 
-    def said() -> str:
+    def said() -> bool:
         seen = condition(app.get(), "ConsumerReady")
+        # For moments kubelet names only the container's end, or nothing: its pod is not ready.
         known = seen.get("reason") in ("StartFailed", "CrashLoopBackOff", "NotReady")
-        return str(seen.get("message")) if known and seen.get("message") else ""
+        return known and "PostStart" in str(seen.get("message"))
 
-    message = eventually(said, what="the failed hook in the status", explain=app.explain)
-    assert "PostStart" in message
+    eventually(said, what="the failed hook in the status", explain=app.explain)
     app.cluster.kubectl(
         "-n", namespace, "patch", "stc", "unlicensed", "--type=json",
         "-p", '[{"op":"remove","path":"/spec/template/spec/containers/0/lifecycle"}]',
@@ -151,7 +151,8 @@ def test_grpc_probes(cluster: Cluster, make: Make, namespace: str) -> None:
 def test_a_command_that_ignores_sigterm_has_its_grace_period_and_no_more(
     cluster: Cluster, make: Make, namespace: str
 ) -> None:
-    deaf = "trap '' TERM; while :; do date +%s > /last; sync /last; sleep 0.2; done"
+    # Appended, for it is killed at any moment, also between emptying a file and writing it.
+    deaf = "trap '' TERM; while :; do date +%s >> /last; sync /last; sleep 0.2; done"
     container = {"command": ["sh", "-c", deaf]}
     app = make(pod_manifest("deaf", namespace, container, terminationGracePeriodSeconds=4))
     app.wait_ready()
@@ -166,5 +167,6 @@ def test_a_command_that_ignores_sigterm_has_its_grace_period_and_no_more(
         ]),
     )  # fmt: skip
     app.start()
-    lived = int(app.exec("cat", "/last")) - began
-    assert 2 < lived < 15, f"it ran on for {lived:.0f} s"
+    lived = int(app.exec("tail", "-n1", "/last")) - began
+    # A busy machine is slow to tell it; without a period of its own it would have 30 s.
+    assert 2 < lived < 25, f"it ran on for {lived:.0f} s"

@@ -37,11 +37,21 @@ def test_entrypoint_and_cmd_follow_kubernetes_rules(
     wanted["spec"]["init"] = init
     app = make(wanted)
     app.wait_ready()
-    said = eventually(lambda: app.logs().splitlines(), what="a line from the program")
+    said = report(app.cluster, namespace)
     assert [line.split("=", 1)[1] for line in said if line.startswith("argv")] == argv
     assert "FROM_IMAGE=yes" in app.logs()
     assert "uid=1234" in said
     assert "cwd=/work" in said
+
+
+def report(cluster: Cluster, namespace: str) -> list[str]:
+    """What the program of the pod `static` says, when it has come to its last line."""
+
+    def look() -> list[str]:
+        said = cluster.kubectl("-n", namespace, "logs", "static").splitlines()
+        return said if any(line.startswith("cwd=") for line in said) else []
+
+    return eventually(look, what="the program's last line", deadline=60)
 
 
 def test_a_scratch_image_sees_what_it_sees_in_a_bare_pod(
@@ -50,7 +60,7 @@ def test_a_scratch_image_sees_what_it_sees_in_a_bare_pod(
     """Environment, ids, arguments and directory, line by line; even the pod's name is the same."""
     app = make(manifest("static", namespace, image=STATIC))
     app.wait_ready()
-    ours = eventually(lambda: app.logs().splitlines(), what="a line from the program")
+    ours = report(cluster, namespace)
     cluster.kubectl("-n", namespace, "delete", "stc", "static", "--timeout=60s")
     container = {"name": "main", "image": STATIC}
     cluster.apply(
@@ -61,9 +71,9 @@ def test_a_scratch_image_sees_what_it_sees_in_a_bare_pod(
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
         }
     )
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/static")
-    theirs = cluster.kubectl("-n", namespace, "logs", "static").splitlines()
-    assert sorted(ours) == sorted(theirs)
+    ready = ("wait", "--for=condition=Ready", "pod/static", "--timeout=110s")
+    cluster.kubectl("-n", namespace, *ready)
+    assert sorted(ours) == sorted(report(cluster, namespace))
 
 
 RESTRICTED: dict[str, Any] = {
@@ -82,7 +92,8 @@ def test_restricted_namespace_exec_logs_cp_and_probe(
     cluster.kubectl(
         "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"
     )
-    probe = {"exec": {"command": ["test", "-e", "/tmp/alive"]}, "periodSeconds": 1}
+    look = {"exec": {"command": ["test", "-e", "/tmp/alive"]}}
+    probe = {**look, "periodSeconds": 1, "timeoutSeconds": 30}
     app = make(
         manifest(
             "plain",
@@ -95,7 +106,7 @@ def test_restricted_namespace_exec_logs_cp_and_probe(
     app.wait_phase("Running")
     said = app.sh("id -u; grep -E 'CapEff|NoNewPrivs' /proc/self/status").split()
     assert said == ["1000", "CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
-    assert app.logs().strip() == "hello"
+    eventually(lambda: app.logs().strip() == "hello", what="the line in the log", explain=app.logs)
     app.assert_on_kept_root()
 
     # The probe sees what exec writes: both act on the kept root.
@@ -121,14 +132,14 @@ def test_a_command_that_exists_only_in_the_kept_root(make: Make, namespace: str)
         "-p", '{"spec":{"template":{"container":{"command":["/opt/busybox","sleep","1000000"]}}}}',
     )  # fmt: skip
     app.start()
-    assert "/opt/busybox" in app.exec("ps")
+    eventually(lambda: "/opt/busybox" in app.exec("ps"), what="the command", explain=app.explain)
 
 
 def test_sleep_stops_at_once_because_the_gate_is_an_init(make: Make, namespace: str) -> None:
     app = make(manifest("quick", namespace, command=["sleep", "1000000"]))
     app.wait_ready()
     app.set_running(False)
-    app.wait_phase("Stopped", deadline=10)  # kubelet's grace period is 30 s
+    app.wait_phase("Stopped", deadline=25)  # kubelet's grace period is 30 s
 
 
 def test_exit_code_and_restart_in_place(make: Make, namespace: str) -> None:
@@ -138,13 +149,13 @@ def test_exit_code_and_restart_in_place(make: Make, namespace: str) -> None:
     def ran_twice() -> Object | None:
         # Without a readiness probe kubelet may call the first run Ready too.
         statuses = (app.consumer() or {}).get("status", {}).get("containerStatuses", [])
-        return next((one for one in statuses if one["restartCount"]), None)
+        return next((one for one in statuses if one["restartCount"] and one["ready"]), None)
 
     status = eventually(ran_twice, what="a second run", deadline=90, explain=app.explain)
     app.wait_ready(deadline=90)
     assert status["restartCount"] == 1
     assert status["lastState"]["terminated"]["exitCode"] == 3
-    assert app.exec("cat", "/runs").split() == ["run", "run"]
+    app.wait_words("/runs", ["run", "run"])
     app.assert_on_kept_root()
 
 

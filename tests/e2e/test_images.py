@@ -100,7 +100,8 @@ def test_an_image_without_etc_proc_and_dev_has_what_a_bare_pod_has(
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
     }
     cluster.apply(bare)
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/static")
+    ready = ("wait", "--for=condition=Ready", "pod/static", "--timeout=110s")
+    cluster.kubectl("-n", namespace, *ready)
     theirs = look(cluster, namespace)
     ours.remove("/dev .stoppablecontainer")  # the gate's place; /dev is not kept
     assert ours == theirs

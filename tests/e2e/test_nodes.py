@@ -50,7 +50,7 @@ def test_a_crashed_node_brings_its_containers_back(
     eventually(
         lambda: condition(cluster.get("node", node) or {}, "Ready").get("status") != "True",
         what="node lost",
-        deadline=90,
+        deadline=180,
     )
     eventually(
         lambda: condition(app.get(), "Ready").get("status") == "False",
@@ -60,14 +60,14 @@ def test_a_crashed_node_brings_its_containers_back(
     make_target(cluster, "node-up", node)
     eventually(lambda: cluster.agent_ready(node), what="agent back", deadline=180)
 
-    app.wait_ready(deadline=90)
+    app.wait_ready(deadline=180)
     app.assert_on_kept_root()
     app.assert_marker(digest)
-    idle.wait_phase("Stopped", deadline=90)
+    idle.wait_phase("Stopped", deadline=180)
     idle.start()
     idle.assert_marker(kept)
     for one, mark in zip(kept_pods, marks, strict=True):
-        one.wait_phase("Stopped", deadline=90)
+        one.wait_phase("Stopped", deadline=180)
         one.start()
         one.assert_on_kept_root()
         one.assert_marker(mark)

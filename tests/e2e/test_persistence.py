@@ -143,6 +143,7 @@ def test_a_force_deleted_consumer_never_shares_the_root(make: Make, namespace: s
     }
     app = make(wanted)
     app.wait_ready()
+    eventually(lambda: app.words("/writers"), what="its first line", explain=app.explain)
     first = app.consumer()
     assert first
     app.cluster.kubectl("-n", namespace, "delete", "pod", "fence", "--grace-period=0", "--force")
@@ -153,6 +154,10 @@ def test_a_force_deleted_consumer_never_shares_the_root(make: Make, namespace: s
     )
     app.wait_ready()
     app.assert_on_kept_root()
+
+    def runs() -> list[str]:
+        return app.sh("sync; uniq /writers").split()
+
+    eventually(lambda: len(set(runs())) == 2, what="the second writer's lines", explain=app.explain)
     # Runs of one writer, in order: a writer that comes twice wrote beside another.
-    runs = app.sh("sync; uniq /writers").split()
-    assert len(runs) == len(set(runs)) == 2
+    assert len(runs()) == 2

@@ -27,6 +27,7 @@ while :; do now >> /alive; sleep 0.2; done
 """
 LAST_WORDS = """
 trap 'sleep 1; head -c 5000000 /dev/urandom > /last; sha256sum /last > /last.sum; exit 0' TERM
+echo yes > /listens
 while :; do sleep 0.1; done
 """
 
@@ -35,25 +36,28 @@ while :; do sleep 0.1; done
 def test_a_command_deaf_to_sigterm_has_its_whole_grace_period(
     make: Make, namespace: str, init: bool
 ) -> None:
-    grace = 6
+    grace = 10
     deaf = {"command": ["sh", "-c", DEAF]}
     wanted = pod_manifest("deaf", namespace, deaf, terminationGracePeriodSeconds=grace)
     wanted["spec"]["init"] = init
     app = make(wanted)
     app.wait_ready()
+    eventually(lambda: app.words("/alive"), what="it listens", explain=app.explain)
     app.stop()
     app.start()
     told, last = float(app.exec("cat", "/term")), float(app.exec("tail", "-n1", "/alive"))
-    assert grace - 2 < last - told < grace + 1  # a busy machine runs the trap late
+    # A busy machine runs the trap late, and is slow to kill.
+    assert grace - 4 < last - told < grace + 6
 
 
 def test_what_a_sigterm_handler_writes_last_is_kept(make: Make, namespace: str) -> None:
     speaker = {"command": ["sh", "-c", LAST_WORDS]}
     app = make(pod_manifest("speaker", namespace, speaker, terminationGracePeriodSeconds=60))
     app.wait_ready()
+    app.wait_words("/listens", ["yes"])
     asked = time.monotonic()
     app.stop()
-    assert time.monotonic() - asked < 15, "it ended by itself, long before its grace period"
+    assert time.monotonic() - asked < 45, "it ended by itself, long before its grace period"
     app.start()
     assert app.sh("sha256sum -c /last.sum").strip() == "/last: OK"
 
@@ -64,7 +68,7 @@ def test_a_consumer_deleted_by_hand_comes_back(make: Make, namespace: str) -> No
     digest, before = app.write_marker(), app.pod_uid()
     app.cluster.kubectl("-n", namespace, "delete", "pod", "byhand")
     eventually(lambda: app.pod_uid() not in ("", before), what="a new pod", explain=app.explain)
-    app.wait_ready(deadline=30)
+    app.wait_ready()
     app.assert_marker(digest)
     app.assert_on_kept_root()
 
@@ -91,8 +95,9 @@ def test_a_foreign_pod_with_the_providers_name_is_never_touched(
 
 
 def slow_to_end(name: str, namespace: str) -> Object:
+    # Long enough for some kubectl on a busy machine.
     deaf = {"command": ["sh", "-c", DEAF]}
-    return pod_manifest(name, namespace, deaf, terminationGracePeriodSeconds=8)
+    return pod_manifest(name, namespace, deaf, terminationGracePeriodSeconds=15)
 
 
 def test_a_name_is_free_again_only_when_everything_of_the_old_one_is_gone(
@@ -107,9 +112,7 @@ def test_a_name_is_free_again_only_when_everything_of_the_old_one_is_gone(
     refusal = cluster.refused("create", "-f", "-", stdin=json.dumps(wanted))
     assert "already exists" in refusal
     assert old.consumer()
-    eventually(
-        lambda: cluster.get("stc", "name", namespace) is None, what="it is gone", deadline=60
-    )
+    eventually(lambda: cluster.get("stc", "name", namespace) is None, what="it is gone")
     assert not any(leftovers(cluster, node, uid).values())
     new = make(wanted)
     new.wait_ready()
@@ -133,7 +136,7 @@ def test_a_name_freed_by_force_never_brings_the_old_data(
     new = make(wanted)
     assert new.uid != uid
     assert (new.consumer() or {})["metadata"]["uid"] == before, "the old pod is already gone"
-    new.wait_ready(deadline=60)
+    new.wait_ready()
     assert new.pod_uid() != before
     assert "marker" not in new.exec("ls", "/")
     new.assert_on_kept_root()
@@ -177,7 +180,7 @@ def test_what_never_ran_is_deleted_as_cleanly(cluster: Cluster, make: Make, name
         kind, reason = REASONS[name]
         app.wait_condition(kind, "False", reason)
     roots = [(app.node, app.uid) for name, app in apps.items() if name != "unschedulable"]
-    cluster.kubectl("-n", namespace, "delete", "stc", "--all", "--timeout=60s")
+    cluster.kubectl("-n", namespace, "delete", "stc", "--all", "--timeout=110s")
     for node, uid in roots:
         assert not any(leftovers(cluster, node, uid).values())
     eventually(
@@ -198,6 +201,7 @@ def test_a_namespace_is_deleted_with_all_that_runs_in_it(cluster: Cluster) -> No
     apps[0].wait_ready()
     apps[1].wait_phase("Stopped")
     roots = [(app.node, app.uid) for app in apps]
-    cluster.kubectl("delete", "namespace", doomed, "--timeout=60s")
+    # The namespace controller looks again after half of what the longest grace period asks for.
+    cluster.kubectl("delete", "namespace", doomed, "--timeout=110s")
     for node, uid in roots:
         assert not any(leftovers(cluster, node, uid).values())

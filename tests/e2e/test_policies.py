@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.cluster import STATE_DIR, eventually
 from tests.e2e.stoppable import HOLD, manifest
+from tests.e2e.test_persistence import leftovers
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Make
@@ -26,6 +27,11 @@ def image(name: str) -> dict[str, Any]:
     return {"container": {"image": name}}
 
 
+def provider_image(app: Stoppable) -> str:
+    spec = (app.provider() or {}).get("spec", {"containers": [{"image": ""}]})
+    return str(spec["containers"][0]["image"])
+
+
 def pod_uid(app: Stoppable) -> str:
     return str((app.consumer() or {"metadata": {"uid": ""}})["metadata"]["uid"])
 
@@ -38,9 +44,14 @@ def test_a_changed_template_waits_for_the_next_start_and_is_mirrored_at_once(
     before = pod_uid(app)
     patch(app, template={"container": {"env": [{"name": "NEW", "value": "yes"}]}})
     app.wait_condition("UpdatePending", "True", "TemplateChanged")
-    instance = app.instance()
-    assert instance
-    assert instance["spec"]["template"] == app.get()["spec"]["template"]
+    template = app.get()["spec"]["template"]
+    # The parent's status is written first, for it is what people wait for.
+    eventually(
+        lambda: (app.instance() or {"spec": {}})["spec"].get("template") == template,
+        what="the instance's template",
+        deadline=30,
+        explain=app.explain,
+    )
     assert pod_uid(app) == before
     app.stop()
     app.start()
@@ -87,6 +98,8 @@ def test_policy_reset_makes_a_new_root_and_drops_the_old_one_when_it_has_started
     patch(app, template=image(OTHER))
     app.wait_condition("UpdatePending", "True", "ImageReset")
     assert "marker" in app.exec("ls", "/")  # what runs, runs on
+    # Meanwhile the provider is made anew; a stop looks whether there is one.
+    eventually(lambda: provider_image(app) == OTHER, what="its provider", explain=app.explain)
     app.stop()
     roots = f"ls {STATE_DIR}/roots | grep {app.uid} || true"
     assert app.cluster.node_exec(app.node, roots).split() == [app.uid]
@@ -108,7 +121,7 @@ def test_policy_reset_makes_a_new_root_and_drops_the_old_one_when_it_has_started
     app.assert_marker(digest)
     node, uid = app.node, app.uid
     app.cluster.kubectl("-n", namespace, "delete", "stc", app.name, "--timeout=60s")
-    assert app.cluster.node_exec(node, f"find {STATE_DIR} -name '{uid}*'") == ""
+    assert not any(leftovers(app.cluster, node, uid).values())
 
 
 def test_reset_to_an_image_that_is_not_there_costs_nothing(make: Make, namespace: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.cluster import ROOT, condition, eventually
 from tests.e2e.differences import DIFFERENCES, ELSEWHERE
-from tests.e2e.podspecs import END, Case, cases, flatten, observe
+from tests.e2e.podspecs import Case, cases, flatten, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ LABEL = "same-as-a-pod"
 PRIORITY = "e2e-same-as-a-pod"
 # More at once would only be slower, and in the way of the tests beside it.
 AT_A_TIME = 4
-SETTLE_SECONDS = 120
+SETTLE_SECONDS = 300
 
 
 def waiting_reason(pod: Object) -> str:
@@ -46,7 +46,8 @@ def is_ready(pod: Object) -> bool:
 
 def all_run(pod: Object) -> bool:
     statuses = pod["status"].get("containerStatuses", [])
-    return bool(statuses) and all("running" in one["state"] for one in statuses)
+    running = all("running" in one["state"] and one.get("started") for one in statuses)
+    return bool(statuses) and running
 
 
 def has_ended(pod: Object) -> bool:
@@ -120,7 +121,7 @@ class World:
         if SETTLED[case.settled](side.pods[name]):
             self.unsettled[name].remove(namespace)
             with contextlib.suppress(AssertionError):
-                eventually(lambda: self._read_log(case, side), what="a report", deadline=30)
+                eventually(lambda: self._read_log(case, side), what="a report", deadline=60)
 
     def _create_next(self) -> None:
         if self.queue:
@@ -144,7 +145,7 @@ class World:
     def _watch(self) -> Iterator[bytes]:
         """Each state of each pod, one a line."""
         argv = [self.cluster.kubectl_path, "--kubeconfig", self.cluster.kubeconfig]
-        argv += ["get", "pods", "-A", "-w", "--request-timeout=420s"]
+        argv += ["get", "pods", "-A", "-w", "--request-timeout=1800s"]
         argv += ["-l", f"{LABEL}={self.labels[LABEL]}", "-o", r"jsonpath={}{'\n'}"]
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as watching:
             try:
@@ -170,8 +171,8 @@ class World:
         begun = {
             one["name"] for one in statuses if "waiting" not in one["state"] or one["lastState"]
         }
-        complete = {name for name, lines in log.items() if any(END in line for line in lines)}
-        return begun <= complete if case.reports else True
+        complete = {name for name, lines in log.items() if any(case.end in line for line in lines)}
+        return begun <= complete if case.end else True
 
 
 def objects(namespace: str) -> list[Object]:

@@ -55,7 +55,7 @@ def test_observed_generation_follows_every_change(make: Make, namespace: str) ->
                 == found["metadata"]["generation"]
             ),
             what="the change observed",
-            deadline=15,
+            deadline=60,
             explain=app.explain,
         )
         assert condition(app.get(), "UpdatePending")["reason"] == "TemplateChanged"
@@ -92,14 +92,15 @@ def test_a_wait_for_stopped_is_not_met_by_an_earlier_stop(
 
 
 def test_ready_follows_the_readiness_probe(make: Make, namespace: str) -> None:
-    probe = {"exec": {"command": ["test", "-e", "/up"]}, "periodSeconds": 1, "failureThreshold": 1}
+    look = {"exec": {"command": ["test", "-e", "/up"]}}
+    probe = {**look, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 1}
     app = make(manifest("probed", namespace, command=HOLD, readinessProbe=probe))
     for turn in range(2):
         app.wait_phase("Running")
         seen = app.wait_condition("Ready", "False", "NotReady")
         assert seen["message"]
         app.exec("touch", "/up")
-        app.wait_ready(deadline=15)
+        app.wait_ready(deadline=60)
         if turn == 0:
             app.exec("rm", "/up")
     assert app.phase() == "Running"
@@ -111,11 +112,13 @@ def test_running_and_stopped_are_true_whenever_they_are_shown(make: Make, namesp
     app.wait_ready()
     app.stop()
     with Sampling(app) as sampling:
-        for _ in range(4):
+        for turn in range(1, 5):
             app.start()
+            sampling.wait_for("Running", turn)
             app.stop()
+            sampling.wait_for("Stopped", turn)
     stopped, running = sampling.during("Stopped"), sampling.during("Running")
-    # A busy machine takes few samples; none at all would prove nothing.
+    # None at all would prove nothing.
     assert len(stopped) > 3
     assert len(running) > 3
     assert not [sample for sample in stopped if sample.processes]
@@ -180,4 +183,4 @@ def wait_event(app: Stoppable, kind: str, reason: str) -> Object:
             None,
         )
 
-    return eventually(look, what=f"the event {reason} of {app.name}", deadline=15)
+    return eventually(look, what=f"the event {reason} of {app.name}", deadline=60)

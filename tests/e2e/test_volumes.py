@@ -69,6 +69,7 @@ def test_config_maps_and_secrets_follow_their_objects(
     eventually(
         lambda: app.sh(read).split()[:2] == ["second", "second"],
         what="the volumes show the new word",
+        deadline=240,
         explain=lambda: app.sh(read),
     )
     assert app.sh(read).split()[2] == "first"  # a subPath stays what it was, as in a pod
@@ -247,7 +248,7 @@ def test_a_claim_for_a_nodes_disk_decides_where_the_root_goes(
         for name in ("one", "two", "three")
     ]
     for app in apps:
-        app.wait_ready(deadline=40)
+        app.wait_ready()
         assert app.node == node_of_claim
     app = apps[0]
     app.sh("echo kept > /disk/file; echo kept > /file")

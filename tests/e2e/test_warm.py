@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tests.e2e.stoppable import Stoppable
 
 EVERY_SECOND = {"periodSeconds": 1, "timeoutSeconds": 10}
-# Says what it was started with, and that it ends when it is asked to.
+# Says what it was started with, and that it ends when it is asked to; begun is said when all is so.
 OBEYS = (
-    "echo run >> /runs; env > /env; id > /id; trap 'echo term >> /runs; exit 0' TERM; "
+    "env > /env; id > /id; trap 'echo term >> /runs; exit 0' TERM; echo run >> /runs; "
     "sleep 1000000 & wait"
 )
 
@@ -39,6 +39,12 @@ def container_of(app: Stoppable) -> Object:
     return found
 
 
+def has_restarted(app: Stoppable) -> bool:
+    """And is ready by kubelet's word: the object may still say so of the run before."""
+    found = container_of(app)
+    return bool(found["restartCount"] == 1 and found["ready"]) and app.is_ready()
+
+
 def kind_of_last(app: Stoppable, which: str) -> str:
     return str(app.get()["status"][which]["mode"])
 
@@ -47,6 +53,7 @@ def test_a_warm_stop_and_start_use_the_same_container(make: Make, namespace: str
     container = {"command": ["sh", "-c", OBEYS], "env": [{"name": "COLOUR", "value": "blue"}]}
     app = make(warm("same", namespace, container, terminationGracePeriodSeconds=20))
     app.wait_ready()
+    app.wait_words("/runs", ["run"])
     digest, before = app.write_marker(), container_of(app)
     environment, who = app.exec("cat", "/env"), app.exec("cat", "/id")
     for number in (1, 2):
@@ -56,7 +63,7 @@ def test_a_warm_stop_and_start_use_the_same_container(make: Make, namespace: str
         assert kind_of_last(app, "lastStop") == "Warm"
         app.start()
         assert kind_of_last(app, "lastStart") == "Warm"
-        assert app.exec("cat", "/runs").split() == ["run", *["term", "run"] * number]
+        app.wait_words("/runs", ["run", *["term", "run"] * number])
     after = container_of(app)
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
     assert (app.exec("cat", "/env"), app.exec("cat", "/id")) == (environment, who)
@@ -87,7 +94,7 @@ def test_a_stopped_container_gets_nothing_from_its_service(
     app.wait_ready()
     eventually(lambda: ready() == [True], what="the Service sends to the pod")
     app.rest()
-    eventually(lambda: ready() == [False], what="the Service sends nothing", deadline=10)
+    eventually(lambda: ready() == [False], what="the Service sends nothing", deadline=60)
     app.start()
     eventually(lambda: ready() == [True], what="the Service sends to the pod again")
 
@@ -144,7 +151,7 @@ def test_probes_leave_a_stopped_container_alone_and_kill_a_hung_one(
     assert container_of(app)["containerID"] == first
     app.exec("rm", "/www/index.html")
     eventually(
-        lambda: container_of(app)["restartCount"] == 1 and app.is_ready(),
+        lambda: has_restarted(app),
         what="killed by its liveness probe, and healthy again",
         explain=app.explain,
     )
@@ -169,18 +176,17 @@ def test_a_command_that_ends_is_run_again_by_kubelet(make: Make, namespace: str)
     )
     app = make(warm("ends", namespace, {"command": ["sh", "-c", script]}))
     app.wait_ready()
+    app.wait_words("/runs", ["run"])
     app.rest()
     app.start()
+    app.wait_words("/runs", ["run"] * 2)
     app.exec("touch", "/dev/end")
-    eventually(
-        lambda: container_of(app)["restartCount"] == 1 and app.is_ready(),
-        what="run again in place",
-        explain=app.explain,
-    )
+    eventually(lambda: has_restarted(app), what="run again in place", explain=app.explain)
     assert container_of(app)["lastState"]["terminated"]["exitCode"] == 3
+    app.wait_words("/runs", ["run"] * 3)
     app.rest()
     app.start()
-    assert app.runs() == 4
+    app.wait_words("/runs", ["run"] * 4)
 
 
 def test_another_template_makes_the_next_start_cold(make: Make, namespace: str) -> None:
@@ -214,41 +220,46 @@ def test_a_stopped_pod_that_is_evicted_starts_cold(make: Make, namespace: str) -
 
 def test_a_frozen_container_goes_on_where_it_was(make: Make, namespace: str) -> None:
     """A number that only lives in memory survives, and does not grow while it is frozen."""
-    count = "n=0; while :; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.05; done"
-    container = {"command": ["sh", "-c", count], "livenessProbe": _reads_the_number()}
+    # Moved to its place, so that there is a whole number at whatever moment it is frozen.
+    count = "cd /dev/shm; n=0; while :; do n=$((n+1)); echo $n > m; mv m n; sleep 0.05; done"
+    container = {"command": ["sh", "-c", count], "livenessProbe": _looks_inside()}
     app = make(warm("ice", namespace, container, mode="Freeze"))
     app.wait_ready()
-    eventually(lambda: int(app.sh("cat /dev/shm/n")) > 5, what="it counts")
+    eventually(lambda: int((app.words("/dev/shm/n") or ["0"])[0]) > 5, what="it counts")
     app.rest()
     assert kind_of_last(app, "lastStop") == "Freeze"
     kept = condition(app.get(), "PodKept")
     assert (kept["reason"], "memory" in kept["message"]) == ("Frozen", True)
-    where = f"/proc/{app.processes()[0]}/root/dev/shm/n"
+    where = f"/proc/{app.first_process()}/root/dev/shm/n"
     frozen = int(app.cluster.node_exec(app.node, f"cat {where}"))
+    assert int(app.cluster.node_exec(app.node, f"cat {where}")) == frozen
     app.start()
-    assert int(app.cluster.node_exec(app.node, f"cat {where}")) in range(frozen, frozen + 200)
+    assert int(app.cluster.node_exec(app.node, f"cat {where}")) >= frozen
     assert container_of(app)["restartCount"] == 0
     assert kind_of_last(app, "lastStart") == "Freeze"
 
 
-def _reads_the_number() -> Object:
-    return {"exec": {"command": ["cat", "/dev/shm/n"]}, "failureThreshold": 1, **EVERY_SECOND}
+def _looks_inside() -> Object:
+    look = {"exec": {"command": ["ls", "/dev/shm"]}, "failureThreshold": 1}
+    return look | EVERY_SECOND | {"timeoutSeconds": 30}
 
 
 @pytest.mark.parametrize("way", ["object", "pod"])
 def test_a_frozen_container_that_is_deleted_ends_cleanly(
     make: Make, namespace: str, way: str
 ) -> None:
-    command = ["sh", "-c", "trap 'echo term > /end; exit 0' TERM; sleep 1000000 & wait"]
+    listen = "trap 'echo term > /end; exit 0' TERM; echo yes > /listens"
+    command = ["sh", "-c", f"{listen}; sleep 1000000 & wait"]
     wanted = warm("melts", namespace, {"command": command}, mode="Freeze")
-    wanted["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 30
+    wanted["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
     app = make(wanted)
     app.wait_ready()
+    app.wait_words("/listens", ["yes"])
     app.rest()
     if way == "object":
         app.delete()
         return
-    app.cluster.kubectl("-n", namespace, "delete", "pod", app.name, "--timeout=20s")
+    app.cluster.kubectl("-n", namespace, "delete", "pod", app.name, "--timeout=50s")
     app.wait_phase("Stopped")
     app.start()
     assert app.exec("cat", "/end").strip() == "term"
@@ -274,5 +285,7 @@ def test_stage_times_sum_to_the_total(make: Make, namespace: str) -> None:
         told = status[which]
         assert sum(one["microseconds"] for one in told["stages"]) == told["microseconds"], told
     names = [one["name"] for one in status["lastStart"]["stages"]]
-    expected = ["podCreated", "scheduled", "rootSwapped", "rootVerified", "commandRunning", "ready"]
+    # In whatever place: it is passed when the controller hears of it.
+    assert "scheduled" in names
+    expected = ["podCreated", "rootSwapped", "rootVerified", "commandRunning", "ready"]
     assert [one for one in names if one in expected] == expected, json.dumps(status, indent=1)

@@ -25,15 +25,20 @@ def connect(cluster: Cluster) -> Any:
     return untyped.new_client_from_config(config_file=cluster.kubeconfig)
 
 
-def toggle(cluster: Cluster, namespace: str, name: str, *, seconds: int, rate: int) -> int:
-    """Flip `running` at this rate, from several threads; how often it was accepted."""
+def toggle(
+    cluster: Cluster, namespace: str, name: str, *, seconds: int, rate: int, least: int
+) -> int:
+    """Flip `running` at this rate, from several threads; how often it was accepted.
+
+    A busy machine takes more than these seconds, until it was at least so often.
+    """
     begin = time.monotonic() + 0.1
 
     def work(first: int) -> int:
         api, sent = client.CustomObjectsApi(connect(cluster)), 0
         for turn in range(first, seconds * rate, THREADS):
             at = begin + turn / rate
-            if time.monotonic() > begin + seconds:
+            if time.monotonic() > begin + seconds and sent * THREADS > least:
                 break
             time.sleep(max(0.0, at - time.monotonic()))  # the rate, not a wait for something
             body = {"spec": {"running": turn % 2 == 0}}
