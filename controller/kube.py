@@ -32,6 +32,9 @@ JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+# Alone, so that a server that cannot leave the contents out refuses instead of sending them.
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+TIMES = ("creationTimestamp", "managedFields")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,16 @@ class Kube:
             return await self._call("GET", path(kind, key))
         except Absent:
             return None
+
+    async def metadata(self, kind: Kind, key: Key) -> Body | None:
+        """When the object was made and written; None when there is none."""
+        try:
+            answer = await self._call("GET", path(kind, key), accept=METADATA)
+        except Absent:
+            return None
+        # The rest goes at once: `kubectl apply` leaves the contents in an annotation, too.
+        known = answer.get("metadata") or {}
+        return {name: known[name] for name in TIMES if name in known}
 
     async def list(
         self, kind: Kind, namespace: str = "", selector: str = ""
@@ -167,10 +180,11 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         content: str = JSON,
+        accept: str = JSON,
         deadline: float = DEADLINE_SECONDS,
     ) -> Body:
         url = f"{where}?{urlencode(query)}" if query else where
-        headers = {"Accept": JSON, "Content-Type": content}
+        headers = {"Accept": accept, "Content-Type": content}
         try:
             async with asyncio.timeout(deadline):
                 parts = await self._client.param_serialize(
