@@ -18,6 +18,7 @@ from controller.images import provider_image
 from controller.model import POD, SC, SCI, Key, Place, Role
 from controller.pods import is_supervised
 from controller.processes import ProcessSteps
+from controller.sources import read_sources
 from controller.steps import (
     AddFinalizer,
     AdmitPod,
@@ -28,6 +29,7 @@ from controller.steps import (
     DeleteRoot,
     EnsureRoot,
     MirrorInstance,
+    ReadSources,
     RemoveFinalizer,
     ReplacePod,
     StartProcess,
@@ -106,6 +108,10 @@ class Apply:
                 await self._agents.delete_root(step.node, step.root)
                 memory.deleted.add(Place(step.node, step.root))
                 self._store.drop_root(step.node, step.root)
+            case ReadSources():
+                if seen.consumer:
+                    pod = seen.consumer
+                    memory.sources = await read_sources(self._kube, parent.namespace, pod)
             case _:
                 assert_never(step)
 

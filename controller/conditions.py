@@ -1,6 +1,7 @@
-"""One function a condition: facts in, True or False with a stable reason and what to do; pure.
+"""One function a condition: facts in, its word with a stable reason and what to do; pure.
 
-`status` makes phase and message from these.
+The word is True or False, or Unknown where we may not look. `status` makes phase and message from
+these.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from controller.choices import StopMode, UpdatePolicy
 from controller.consumer import consumer_ready
+from controller.environment import MAX_SOURCES, what_changed, what_is_denied
 from controller.images import image_changed, lost_data, wants_reset
 from controller.inplace import is_at_rest, why_not_kept
 from controller.model import Condition, Process
@@ -29,6 +31,7 @@ FROZEN = "all processes are kept, and their memory stays in use; kubectl exec wo
 
 def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
     """All conditions but Ready, by type."""
+    kept = _pod_kept(seen, parent)
     found = (
         _accepted(parent),
         _node_assigned(seen),
@@ -37,7 +40,8 @@ def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
         _root_ready(seen, parent),
         consumer_ready(seen, parent),
         _update_pending(seen, parent),
-        *_pod_kept(seen, parent),
+        *kept,
+        *(_environment_current(seen, parent) if kept and kept[0].ok else ()),
     )
     return {one.type: one._replace(message=one.message[:MAX_MESSAGE]) for one in found}
 
@@ -175,6 +179,32 @@ def _pod_kept(seen: Observed, parent: Parent) -> tuple[Condition, ...]:
     if seen.root and seen.root.process is Process.FROZEN:
         return (Condition("PodKept", True, "Frozen", FROZEN),)
     return (Condition("PodKept", True, "Stopped", STOPPED),)
+
+
+def _environment_current(seen: Observed, parent: Parent) -> tuple[Condition, ...]:
+    """Whether a cold start would find the same variables; where there are any to be found."""
+    kind, pod, read = "EnvironmentCurrent", seen.consumer, seen.sources
+    if pod is None or not pod.environment.sources:
+        return ()
+    if read is None or read.pod != pod.uid or not pod.environment.made:
+        # They are read after the status is written; until then it goes on saying what it said.
+        return _as_before(parent, kind)
+    changed, denied = what_changed(read, pod.environment.made), what_is_denied(read)
+    if changed:
+        return (Condition(kind, False, "SourcesChanged", changed),)
+    if denied:
+        return (Condition(kind, None, "NotAllowed", denied),)
+    many = len(pod.environment.sources) > MAX_SOURCES
+    note = f"only the first {MAX_SOURCES} of its sources are looked at" if many else ""
+    return (Condition(kind, True, "UpToDate", note),)
+
+
+def _as_before(parent: Parent, kind: str) -> tuple[Condition, ...]:
+    said = (one for one in parent.status.get("conditions") or [] if one.get("type") == kind)
+    words = {"True": True, "False": False}
+    return tuple(
+        Condition(kind, words.get(one["status"]), one["reason"], one["message"]) for one in said
+    )
 
 
 def _asked_digest(seen: Observed, image: str) -> str:

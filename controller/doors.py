@@ -63,6 +63,9 @@ class KubeDoor(Protocol):
     async def get(self, kind: Kind, key: Key) -> Body | None:
         """The object, None when there is none."""
 
+    async def metadata(self, kind: Kind, key: Key) -> Body | None:
+        """When it was made and written, without what is in it; Denied when that is not allowed."""
+
     async def list(
         self, kind: Kind, namespace: str = "", selector: str = ""
     ) -> tuple[list[Body], int]:

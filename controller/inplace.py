@@ -11,7 +11,15 @@ from controller.choices import StopMode
 from controller.images import wants_reset
 from controller.model import Process, Role
 from controller.pods import FAILURES
-from controller.steps import DeletePod, ReplacePod, StartProcess, StopProcess, SyncRoot, TellPod
+from controller.steps import (
+    DeletePod,
+    ReadSources,
+    ReplacePod,
+    StartProcess,
+    StopProcess,
+    SyncRoot,
+    TellPod,
+)
 from controller.supervision import unsupported
 from controller.template import digest
 
@@ -77,6 +85,18 @@ def start_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
             yield StartProcess(seen.home, root.uid, pod.uid, frozen)
     elif root.process is Process.RUNNING and pod.told_running != "True":
         yield TellPod(pod.uid, running=True, ready=pod.ready_but_for_us)
+
+
+def read_steps(seen: Observed, parent: Parent) -> Iterator[Step]:
+    """Once when the pod is made, and after each stop and start; nothing of it is watched."""
+    pod, read = seen.consumer, seen.sources
+    if parent.stop_mode is StopMode.COLD or pod is None or not pod.ours or pod.deleting:
+        return
+    # Of a pod that is not supervised they are not known.
+    if not pod.environment.sources:
+        return
+    if read is None or (read.pod, read.turn) != (pod.uid, pod.environment.turn):
+        yield ReadSources(pod.uid)
 
 
 def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:

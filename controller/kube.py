@@ -38,6 +38,9 @@ JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+# Alone, so that a server that cannot leave the contents out refuses instead of sending them.
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+TIMES = ("creationTimestamp", "managedFields")
 
 
 class Kube:
@@ -72,6 +75,16 @@ class Kube:
             return await self._call("GET", path(kind, key))
         except Absent:
             return None
+
+    async def metadata(self, kind: Kind, key: Key) -> Body | None:
+        """When the object was made and written; None when there is none."""
+        try:
+            answer = await self._call("GET", path(kind, key), accept=METADATA)
+        except Absent:
+            return None
+        # The rest goes at once: `kubectl apply` leaves the contents in an annotation, too.
+        known = answer.get("metadata") or {}
+        return {name: known[name] for name in TIMES if name in known}
 
     async def list(
         self, kind: Kind, namespace: str = "", selector: str = ""
@@ -108,7 +121,7 @@ class Kube:
             sock_connect=DEADLINE_SECONDS, sock_read=WATCH_SILENCE_SECONDS
         )
         with _translated("WATCH", where):
-            answer = await self._request("GET", _url(where, query), patience)
+            answer = await self._request("GET", _url(where, query), patience, {"Accept": JSON})
             try:
                 if answer.status >= 300:
                     raise _translate("WATCH", where, int(answer.status), await answer.read())
@@ -169,11 +182,13 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         content: str = JSON,
+        accept: str = JSON,
         deadline: float = DEADLINE_SECONDS,
     ) -> Body:
+        headers = {"Accept": accept, "Content-Type": content}
         with _translated(method, where):
             async with asyncio.timeout(deadline):
-                answer = await self._request(method, _url(where, query), deadline, body, content)
+                answer = await self._request(method, _url(where, query), deadline, headers, body)
                 content_bytes = await answer.read()
         if answer.status >= 300:
             raise _translate(method, where, int(answer.status), content_bytes)
@@ -187,14 +202,14 @@ class Kube:
         method: str,
         url: str,
         timeout: float | aiohttp.ClientTimeout,
+        headers: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
-        content: str = JSON,
     ) -> Any:
         """The answer's head has come; its body has still to be read."""
         parts = await self._client.param_serialize(
             method,
             url,
-            header_params={"Accept": JSON, "Content-Type": content},
+            header_params=dict(headers),
             body=dict(body) if body is not None else None,
             auth_settings=["BearerToken"],
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from controller.model import Place, Problem, Role
 
 if TYPE_CHECKING:
+    from controller.environment import Read
     from controller.timeline import Open
 
 REPLACE_FIRST, REPLACE_LONGEST = 1.0, 30.0
@@ -32,6 +33,7 @@ class Memory:
     passing_since: float | None = None
     cold_reason: str = ""
     going: Open | None = None
+    sources: Read | None = None
 
     def fail(self, step: str, reason: str, message: str, wait: float, now: float) -> None:
         """Remembers a failed step and holds it back."""

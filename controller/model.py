@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controller import names
 from controller.choices import ImageChangePolicy, StopMode, UpdatePolicy
+from controller.environment import NOTHING, Environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from controller.environment import Read
 
 Body = dict[str, Any]
 
@@ -42,6 +45,7 @@ POD = Kind("v1", "Pod", "pods")
 AGENT_POD = Kind("v1", "Pod", "pods", subset="agents")
 NODE = Kind("v1", "Node", "nodes", namespaced=False)
 SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
@@ -170,6 +174,7 @@ class Pod:
     containers_ready: bool = False
     # Ready but for what we say, and no probe has to look first.
     ready_but_for_us: bool = False
+    environment: Environment = NOTHING
 
     @property
     def foreign(self) -> bool:
@@ -246,10 +251,10 @@ class Agent:
 
 
 class Condition(NamedTuple):
-    """A condition without its times."""
+    """A condition without its times; None: it cannot be known."""
 
     type: str
-    ok: bool
+    ok: bool | None
     reason: str
     message: str = ""
 
@@ -287,3 +292,4 @@ class Observed:
     deleted: frozenset[Place] = frozenset()
     problems: Mapping[str, Problem] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    sources: Read | None = None

@@ -113,7 +113,8 @@ def condition_change(node: Body, want: Wanted, now: str) -> dict[str, Any] | Non
     found = (node.get("status") or {}).get("conditions") or []
     old: Body = next((item for item in found if item.get("type") == names.NODE_CONDITION), {})
     value = "True" if want.label else "False"
-    same = (old.get("status"), old.get("reason"), old.get("message"))
+    # The API server leaves out what is empty.
+    same = (old.get("status"), old.get("reason") or "", old.get("message") or "")
     if same == (value, want.reason, want.message):
         return None
     since = old.get("lastTransitionTime") if old.get("status") == value else None

@@ -64,6 +64,7 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
         deleted=frozenset(memory.deleted),
         problems=dict(memory.problems),
         held=memory.held(now),
+        sources=memory.sources,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controller import names
+from controller.environment import NOTHING, environment
 from controller.model import SCI, ContainerState, Pod
 from controller.roots import owner_of
 
@@ -56,7 +57,8 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
     managed = (metadata.get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.MANAGED_BY
     found = {item.get("type"): item for item in status.get("conditions") or []}
     scheduled = found.get("PodScheduled") or {}
-    first = spec["containers"][0]
+    first, told = spec["containers"][0], found.get(names.RUNNING_CONDITION) or {}
+    supervised = is_supervised(spec)
     return Pod(
         name=str(metadata["name"]),
         uid=str(metadata["uid"]),
@@ -79,10 +81,11 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         legacy=owned and not of_parent,
         trouble=_trouble(status, str(first.get("name"))),
         has_claims=any("persistentVolumeClaim" in one for one in spec.get("volumes") or []),
-        supervised=is_supervised(spec),
+        supervised=supervised,
         containers_ready=_is_true(found, "ContainersReady"),
         ready_but_for_us=_ready_but_for_us(spec, found),
-        told_running=str((found.get(names.RUNNING_CONDITION) or {}).get("status") or ""),
+        told_running=str(told.get("status") or ""),
+        environment=environment(spec, status, told) if supervised else NOTHING,
     )
 
 

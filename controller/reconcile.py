@@ -25,6 +25,7 @@ from controller.steps import (
     CreatePod,
     DeleteRoot,
     MirrorInstance,
+    ReadSources,
     RemoveFinalizer,
     ReplacePod,
     step_name,
@@ -110,6 +111,10 @@ class Reconciler:
         before = self._store.get(SC, key)
         wait = await self._report.report(seen, memory, self._monotonic())
         await self._carry_out(late, seen, memory, key)
+        if any(isinstance(step, ReadSources) for step in late):
+            # What was read is news that no event brings.
+            seen = self._observe(key, memory)
+            wait = await self._report.report(seen, memory, self._monotonic())
         if late or self._store.get(SC, key) is not before:
             seen = self._observe(key, memory)
         await self._report.mirror(seen)
@@ -186,7 +191,12 @@ class Reconciler:
 
 
 def is_late(step: Step, seen: Observed) -> bool:
-    """What nobody waits for: the instance's copy of a spec whose node is on record already."""
+    """What nobody waits for.
+
+    The instance's copy of a spec whose node is on record already, and what only a condition says.
+    """
+    if isinstance(step, ReadSources):
+        return True
     known = seen.instance.node if seen.instance and seen.instance.ours else ""
     return isinstance(step, MirrorInstance) and bool(known) and step.node == known
 

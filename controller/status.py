@@ -151,7 +151,7 @@ def _dated(condition: Condition, old: Mapping[str, Any], generation: int, now: s
     was: Mapping[str, Any] = next(
         (item for item in old.get("conditions") or [] if item.get("type") == condition.type), {}
     )
-    value = "True" if condition.ok else "False"
+    value = "Unknown" if condition.ok is None else str(condition.ok)
     since = was.get("lastTransitionTime") if was.get("status") == value else None
     return {
         "type": condition.type,

@@ -132,6 +132,13 @@ class DeleteRoot:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadSources:
+    """Looks when what a kept pod took its environment from was changed last."""
+
+    pod: str
+
+
 Step = (
     AddFinalizer
     | RemoveFinalizer
@@ -148,6 +155,7 @@ Step = (
     | EnsureRoot
     | SyncRoot
     | DeleteRoot
+    | ReadSources
 )
 
 

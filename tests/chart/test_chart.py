@@ -93,6 +93,17 @@ def test_secrets_are_read_by_name_in_the_own_namespace_only() -> None:
         assert rule.get("resourceNames") == SECRETS or rule["verbs"] == ["create"]
 
 
+def test_secrets_of_users_are_read_only_where_that_is_asked_for() -> None:
+    name = "stoppablecontainer-controller"
+    for values, resources in (
+        ((), ["configmaps"]),
+        (("controller.readSecretMetadata=true",), ["configmaps", "secrets"]),
+    ):
+        rules = one("ClusterRole", name, *values)["rules"]
+        (rule,) = [rule for rule in rules if {"configmaps", "secrets"} & set(rule["resources"])]
+        assert rule == {"apiGroups": [""], "resources": resources, "verbs": ["get"]}
+
+
 def test_user_objects_can_neither_be_made_nor_deleted() -> None:
     for rule in one("ClusterRole", "stoppablecontainer-controller")["rules"]:
         if "stoppablecontainers" in rule["resources"]:
@@ -169,6 +180,7 @@ def test_other_sockets_are_mounted_by_their_folders() -> None:
         ("baseDir=relative", "/baseDir"),
         ("baseDir=/", "/baseDir"),
         ("controller.replicas=0", "/controller/replicas"),
+        ("controller.readSecretMetadata=1", "/controller/readSecretMetadata"),
         ("logLevel=loud", "/logLevel"),
         ("agent.maxUnavailable=0", "/agent/maxUnavailable"),
         ("image.agent.pullPolicy=Sometimes", "/image/agent/pullPolicy"),

@@ -99,8 +99,9 @@ class Kubelets:
         if refusal:
             waiting = {"reason": "RunContainerError", "message": refusal}
             return self._set_container(pod, {"waiting": waiting}, "Pending", ready=False)
+        running = {"startedAt": self.kube.now()}
         ready = image not in self.never_ready and not pod["spec"].get("readinessGates")
-        return self._set_container(pod, {"running": {}}, "Running", ready=ready)
+        return self._set_container(pod, {"running": running}, "Running", ready=ready)
 
     def _set_container(self, pod: Body, state: Body, phase: str, *, ready: bool) -> bool:
         container = pod["spec"]["containers"][0]

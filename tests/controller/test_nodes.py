@@ -38,6 +38,19 @@ async def test_a_ready_agent_labels_its_node_and_kubelets_conditions_stay() -> N
     ]
 
 
+async def test_a_node_that_stays_as_it_is_is_written_once() -> None:
+    world = World("n1")
+    await world.settle(60)
+
+    world.kube.change(NODE, N1, {"metadata": {"annotations": {"somebody": "else"}}})
+    await world.settle(60)
+
+    assert [one for one in world.kube.writes if one[1] == "Node"] == [
+        ("patch", "Node", "n1"),
+        ("patch status", "Node", "n1"),
+    ]
+
+
 async def test_an_agent_that_says_not_ready_unlabels_its_node_at_once() -> None:
     world = World("n1")
     await world.settle()

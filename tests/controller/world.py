@@ -42,6 +42,7 @@ class World:
         self.store = Store()
         self.agents = FakeAgents(self.store)
         self.agents.now, self.agents.wall = lambda: self.time, self.wall
+        self.kube.now = lambda: self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         self.time = 1000.0
         self.kubelets = Kubelets(self.kube, self.agents)
         self.dead_nodes, self.bad_images = self.kubelets.dead, self.kubelets.bad_images

@@ -18,6 +18,7 @@ PLACES = {
     "pod": ("/api/v1", "pods"),
     "node": ("/api/v1", "nodes"),
     "event": ("/api/v1", "events"),
+    "configmap": ("/api/v1", "configmaps"),
     "service": ("/api/v1", "services"),
     "daemonset": ("/apis/apps/v1", "daemonsets"),
     "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import Absent, Conflict, Denied
 from controller.model import NODE, POD, Body, Key, Kind
+from tests.fakes.writers import note_writer, stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +35,9 @@ class FakeKube:
         self.writes: list[tuple[str, str, str]] = []
         self.watchers: list[Callable[[Change], None]] = []
         self.deny: Callable[[Kind, Body], str] = lambda _kind, _body: ""
+        self.unreadable: set[str] = set()
+        self.reads: list[tuple[str, str]] = []
+        self.now: Callable[[], str] = lambda: STARTED
         self.before: Callable[[str], Awaitable[None]] | None = None
         self._revision = itertools.count(1)
         self._uid = itertools.count(1)
@@ -45,6 +49,14 @@ class FakeKube:
         await self._enter("get")
         found = self.objects.get((plain(kind), key))
         return copy.deepcopy(found) if found else None
+
+    async def metadata(self, kind: Kind, key: Key) -> Body | None:
+        self.reads.append((kind.kind, key.name))
+        if kind.kind in self.unreadable:
+            raise Denied(f'{kind.plural} "{key.name}" is forbidden')
+        found = await self.get(kind, key)
+        known = ("creationTimestamp", "managedFields")
+        return {name: found["metadata"].get(name) for name in known} if found else None
 
     async def list(
         self, kind: Kind, namespace: str = "", selector: str = ""
@@ -104,7 +116,7 @@ class FakeKube:
             if field in metadata and metadata[field] != present["metadata"][field]:
                 raise Conflict(f"{field} differs")
         if kind in {NODE, POD} and subresource:
-            new = {item["type"]: item for item in patch["status"]["conditions"]}
+            new = {item["type"]: stored(item) for item in patch["status"]["conditions"]}
             status = wanted.setdefault("status", {})
             old = {item["type"]: item for item in status.get("conditions") or []}
             status["conditions"] = list((old | new).values())
@@ -143,8 +155,9 @@ class FakeKube:
         wanted["metadata"] |= {
             "uid": f"uid-{next(self._uid)}",
             "generation": 1,
-            "creationTimestamp": STARTED,
+            "creationTimestamp": self.now(),
         }
+        note_writer({}, wanted, self.now())
         return self._write(kind, key, wanted, "ADDED")
 
     def change(self, kind: Kind, key: Key, patch: Mapping[str, Any]) -> Body:
@@ -201,6 +214,7 @@ class FakeKube:
         present = self.objects[kind, key]
         if same(present, wanted):
             return present
+        note_writer(present, wanted, self.now())
         if present.get("spec") != wanted.get("spec"):
             wanted["metadata"]["generation"] = present["metadata"].get("generation", 0) + 1
         metadata = wanted["metadata"]
