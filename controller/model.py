@@ -170,6 +170,10 @@ class Pod:
     containers_ready: bool = False
     # Ready but for what we say, and no probe has to look first.
     ready_but_for_us: bool = False
+    # Of the first container, what can change in place; why the rest cannot; kubelet's refusal.
+    requests: tuple[tuple[str, str], ...] = ()
+    fixed_requests: str = ""
+    resize_pending: str = ""
 
     @property
     def foreign(self) -> bool:
@@ -287,3 +291,5 @@ class Observed:
     deleted: frozenset[Place] = frozenset()
     problems: Mapping[str, Problem] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    # The command has been stopped for a while, in a pod whose requests can change.
+    rested: bool = False

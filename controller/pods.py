@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller import names
+from controller import names, requests
 from controller.model import SCI, ContainerState, Pod
 from controller.roots import owner_of
 
@@ -83,6 +83,9 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         containers_ready=_is_true(found, "ContainersReady"),
         ready_but_for_us=_ready_but_for_us(spec, found),
         told_running=str((found.get(names.RUNNING_CONDITION) or {}).get("status") or ""),
+        requests=requests.changeable(spec, status),
+        fixed_requests=requests.why_fixed(spec, status),
+        resize_pending=requests.pending(metadata, found),
     )
 
 

@@ -27,6 +27,7 @@ from controller.steps import (
     MirrorInstance,
     RemoveFinalizer,
     ReplacePod,
+    ResizePod,
     step_name,
 )
 from controller.stopwatch import Stopwatch
@@ -109,12 +110,23 @@ class Reconciler:
             seen = self._observe(key, memory)
         before = self._store.get(SC, key)
         wait = await self._report.report(seen, memory, self._monotonic())
-        await self._carry_out(late, seen, memory, key)
+        await self._carry_out(tuple(x for x in late if not is_last(x)), seen, memory, key)
         if late or self._store.get(SC, key) is not before:
             seen = self._observe(key, memory)
         await self._report.mirror(seen)
+        if any(is_last(step) for step in late):
+            await self._carry_out_last(late, memory, key)
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None
+
+    async def _carry_out_last(self, late: tuple[Step, ...], memory: Memory, key: Key) -> None:
+        """What must not come between a start or stop and its end: looked at once more before."""
+        seen = self._observe(key, memory)
+        wanted = plan(seen)
+        if all(is_late(step, seen) for step in wanted):
+            await self._carry_out(
+                tuple(x for x in late if is_last(x) and x in wanted), seen, memory, key
+            )
 
     async def _carry_out(
         self, steps: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
@@ -187,8 +199,15 @@ class Reconciler:
 
 def is_late(step: Step, seen: Observed) -> bool:
     """What nobody waits for: the instance's copy of a spec whose node is on record already."""
+    if is_last(step):
+        return True
     known = seen.instance.node if seen.instance and seen.instance.ours else ""
     return isinstance(step, MirrorInstance) and bool(known) and step.node == known
+
+
+def is_last(step: Step) -> bool:
+    """What may wait until everybody knows how it is."""
+    return isinstance(step, ResizePod)
 
 
 def worth_saying(step: Step, seen: Observed) -> Announcement | None:

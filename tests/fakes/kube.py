@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import Absent, Conflict, Denied
 from controller.model import NODE, POD, Body, Key, Kind
+from tests.fakes.resources import resized, set_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -35,6 +36,7 @@ class FakeKube:
         self.watchers: list[Callable[[Change], None]] = []
         self.deny: Callable[[Kind, Body], str] = lambda _kind, _body: ""
         self.before: Callable[[str], Awaitable[None]] | None = None
+        self.unserved: set[str] = set()
         self._revision = itertools.count(1)
         self._uid = itertools.count(1)
         self._applied: dict[tuple[str, str], Body] = {}
@@ -96,14 +98,18 @@ class FakeKube:
     ) -> Body:
         await self._enter(f"patch {subresource}".strip(), kind, key.name)
         present = self.objects.get((kind, key))
-        if present is None:
+        if present is None or subresource in self.unserved:
             raise Absent(key.name)
         wanted = copy.deepcopy(present)
         metadata = patch.get("metadata") or {}
         for field in ("uid", "resourceVersion"):
             if field in metadata and metadata[field] != present["metadata"][field]:
                 raise Conflict(f"{field} differs")
-        if kind in {NODE, POD} and subresource:
+        if subresource == "resize":
+            wanted = resized(present, patch)
+            if refused := self.deny(kind, wanted):
+                raise Denied(refused)
+        elif kind in {NODE, POD} and subresource:
             new = {item["type"]: item for item in patch["status"]["conditions"]}
             status = wanted.setdefault("status", {})
             old = {item["type"]: item for item in status.get("conditions") or []}
@@ -145,6 +151,8 @@ class FakeKube:
             "generation": 1,
             "creationTimestamp": STARTED,
         }
+        if kind == POD:
+            set_defaults(wanted)
         return self._write(kind, key, wanted, "ADDED")
 
     def change(self, kind: Kind, key: Key, patch: Mapping[str, Any]) -> Body:
