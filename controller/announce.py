@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 # Event each time.
 QUIET_SECONDS = 600.0
 MAX_SERIES = 4096
-WORTH_A_WARNING = ERRORS | {"NodeLost", "NoReadyNode", "Unschedulable", "RootBusy"}
+WORTH_A_WARNING = ERRORS | {
+    "NodeLost",
+    "NoReadyNode",
+    "Unschedulable",
+    "RootBusy",
+    "RequestsRefused",
+}
 
 
 class Announcement(NamedTuple):

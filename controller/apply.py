@@ -32,6 +32,7 @@ from controller.steps import (
     ReadSources,
     RemoveFinalizer,
     ReplacePod,
+    ResizePod,
     StartProcess,
     StopProcess,
     SyncRoot,
@@ -90,7 +91,7 @@ class Apply:
             case DeletePod():
                 await self._delete(POD, _pod_key(parent, step.role), step.uid)
                 memory.cold_reason = step.why or memory.cold_reason
-            case StartProcess() | StopProcess() | TellPod():
+            case StartProcess() | StopProcess() | TellPod() | ResizePod():
                 await self._process.apply(step, _pod_key(parent, Role.CONSUMER))
             case ReplacePod():
                 # A command that never ran needs no time to end.

@@ -13,7 +13,7 @@ from controller.choices import StopMode, UpdatePolicy
 from controller.consumer import consumer_ready
 from controller.environment import MAX_SOURCES, what_changed, what_is_denied
 from controller.images import image_changed, lost_data, wants_reset
-from controller.inplace import is_at_rest, why_not_kept
+from controller.inplace import REFUSED, is_at_rest, refusal, why_not_kept
 from controller.model import Condition, Process
 from controller.pods import PULL_FAILURES
 from controller.supervision import unsupported
@@ -27,6 +27,10 @@ BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull)?:? ?')
 MAX_MESSAGE = 2000
 STOPPED = "kubectl exec works, in the kept root; what it starts ends with the next stop"
 FROZEN = "all processes are kept, and their memory stays in use; kubectl exec works once it runs"
+CROWDED_OUT = (
+    "others took the room that the stop gave back, so the command runs with small requests; the "
+    "next stop ends the pod, and the next start is cold, on the same node"
+)
 
 
 def conditions(seen: Observed, parent: Parent) -> dict[str, Condition]:
@@ -172,13 +176,16 @@ def _pod_kept(seen: Observed, parent: Parent) -> tuple[Condition, ...]:
     if pod is None:
         return (Condition("PodKept", False, "NoPod", "the next start makes the pod anew"),)
     why = why_not_kept(seen, parent, pod)
+    if why == REFUSED:
+        return (Condition("PodKept", False, why, f"{CROWDED_OUT}: {refusal(seen, parent, pod)}"),)
     if why:
         return (Condition("PodKept", False, why, "the next start makes the pod anew"),)
     if not is_at_rest(seen, pod):
         return (Condition("PodKept", True, "Supervised", "a stop keeps the pod"),)
+    fixed = f"; {pod.fixed_requests}" if pod.fixed_requests else ""
     if seen.root and seen.root.process is Process.FROZEN:
-        return (Condition("PodKept", True, "Frozen", FROZEN),)
-    return (Condition("PodKept", True, "Stopped", STOPPED),)
+        return (Condition("PodKept", True, "Frozen", FROZEN + fixed),)
+    return (Condition("PodKept", True, "Stopped", STOPPED + fixed),)
 
 
 def _environment_current(seen: Observed, parent: Parent) -> tuple[Condition, ...]:

@@ -82,7 +82,7 @@ class KubeDoor(Protocol):
     async def patch(
         self, kind: Kind, key: Key, patch: Mapping[str, Any], *, subresource: str = ""
     ) -> Body:
-        """Merge patch; a strategic one on the status of nodes and pods: conditions merge."""
+        """Merge patch; strategic for a subresource of nodes and pods, where lists merge by name."""
 
     async def replace(self, kind: Kind, body: Body) -> Body:
         """PUT with the resourceVersion in the body."""

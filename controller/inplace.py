@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controller.choices import StopMode
+from controller.errors import Denied
 from controller.images import wants_reset
 from controller.model import Process, Role
 from controller.pods import FAILURES
+from controller.requests import grown, is_whole, shrunk
 from controller.steps import (
     DeletePod,
     ReadSources,
     ReplacePod,
+    ResizePod,
     StartProcess,
     StopProcess,
     SyncRoot,
@@ -26,12 +29,13 @@ from controller.template import digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from controller.model import Observed, Parent, Pod
+    from controller.model import Observed, Parent, Pod, Root
     from controller.steps import Step
 
 AT_REST = frozenset({Process.STOPPED, Process.FROZEN})
 # About six seconds of tries; then the kubelet ends the pod, which needs neither gate nor agent.
 GIVE_UP = 5
+REFUSED = "RequestsRefused"
 
 
 def why_not_kept(seen: Observed, parent: Parent, pod: Pod) -> str:
@@ -50,7 +54,21 @@ def why_not_kept(seen: Observed, parent: Parent, pod: Pod) -> str:
         return "ContainerNotRunning"
     if seen.agent.connected and (root is None or root.holder != pod.uid):
         return "NotOnRoot"
-    return "GateSilent" if _given_up(seen, "StopProcess") else ""
+    if _given_up(seen, "StopProcess"):
+        return "GateSilent"
+    return REFUSED if refusal(seen, parent, pod) else ""
+
+
+def refusal(seen: Observed, parent: Parent, pod: Pod) -> str:
+    """Why the command that runs does not get its requests again, in the refuser's words."""
+    root, template = seen.root, parent.template
+    if template is None or root is None or root.process is not Process.RUNNING:
+        return ""
+    if grown(pod, template):
+        denied = seen.problems.get(ResizePod.__name__)
+        # Anything but a no is tried again soon.
+        return denied.message if denied and denied.reason == Denied.reason else ""
+    return pod.resize_pending if is_whole(pod, template) else ""
 
 
 def stop_steps(seen: Observed, parent: Parent, pod: Pod) -> Iterator[Step]:
@@ -99,6 +117,28 @@ def read_steps(seen: Observed, parent: Parent) -> Iterator[Step]:
         yield ReadSources(pod.uid)
 
 
+def resize_steps(seen: Observed, parent: Parent) -> Iterator[Step]:
+    """The requests of a pod that stays: given back after a while, asked for again when it runs.
+
+    Both only after people have been told, for kubelet takes its time. Asked for is what the
+    template says now: the command must not stay small because the template changed since.
+    """
+    pod, root, template = seen.consumer, seen.root, parent.template
+    if pod is None or not pod.ours or pod.deleting or not pod.supervised or not pod.requests:
+        return
+    if template is None or root is None or root.holder != pod.uid:
+        return
+    wanted: tuple[tuple[str, str], ...] = ()
+    if parent.running:
+        runs = root.process is Process.RUNNING and pod.told_running == "True"
+        if runs and parent.status.get("phase") == "Running":
+            wanted = grown(pod, template)
+    elif seen.rested and root.synced and not why_not_kept(seen, parent, pod):
+        wanted = shrunk(pod, template, frozen=root.process is Process.FROZEN)
+    if wanted:
+        yield ResizePod(pod.uid, wanted)
+
+
 def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:
     """A frozen process cannot hear that it is to end."""
     root = seen.root
@@ -110,7 +150,11 @@ def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:
 
 def is_at_rest(seen: Observed, pod: Pod) -> bool:
     """Nothing of the user's runs in the pod, and the pod says so."""
-    root = seen.root
+    return rests(seen.root, pod)
+
+
+def rests(root: Root | None, pod: Pod) -> bool:
+    """The same, before all facts are together."""
     known = root is not None and root.holder == pod.uid and root.process in AT_REST
     return known and pod.told_running == "False"
 

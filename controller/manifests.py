@@ -163,6 +163,12 @@ def told(uid: str, *, running: bool, ready: bool, at: str) -> Body:
     return {"metadata": {"uid": uid}, "status": {"conditions": conditions}}
 
 
+def resized(uid: str, container: str, requests: Mapping[str, str]) -> Body:
+    """A patch of a pod's resize: what this container asks for; its limits stay."""
+    wanted = {"name": container, "resources": {"requests": dict(requests)}}
+    return {"metadata": {"uid": uid}, "spec": {"containers": [wanted]}}
+
+
 def _pod_condition(kind: str, value: bool, reason: str, message: str, at: str) -> Body:
     return {
         "type": kind,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from controller.timeline import Open
 
 REPLACE_FIRST, REPLACE_LONGEST = 1.0, 30.0
+# A stop that a start soon follows changes no requests: neither API writes nor work for kubelet.
+RESIZE_AFTER_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Memory:
     cold_reason: str = ""
     going: Open | None = None
     sources: Read | None = None
+    rests_since: float | None = None
 
     def fail(self, step: str, reason: str, message: str, wait: float, now: float) -> None:
         """Remembers a failed step and holds it back."""
@@ -50,6 +53,15 @@ class Memory:
         wait = min(REPLACE_LONGEST, REPLACE_FIRST * 2.0 ** (count - 1))
         self.replaced[role] = (count, now + wait)
 
+    def rest(self, now: float, *, resting: bool) -> bool:
+        """Whether the command has been stopped in its pod for a while, with what is seen now."""
+        if not resting:
+            self.rests_since = None
+            return False
+        if self.rests_since is None:
+            self.rests_since = now
+        return now >= self.rests_since + RESIZE_AFTER_SECONDS
+
     def held(self, now: float) -> frozenset[str]:
         """The steps that are in back-off."""
         steps = {name for name, problem in self.problems.items() if problem.until > now}
@@ -57,8 +69,9 @@ class Memory:
         return frozenset(steps | pods)
 
     def next_look(self, now: float) -> float | None:
-        """When the first back-off ends."""
+        """When the first back-off ends, or a rest has lasted."""
         ends = [problem.until for problem in self.problems.values()]
         ends += [until for _, until in self.replaced.values()]
+        ends += [] if self.rests_since is None else [self.rests_since + RESIZE_AFTER_SECONDS]
         waits = [end - now for end in ends if end > now]
         return min(waits) if waits else None

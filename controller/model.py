@@ -175,6 +175,10 @@ class Pod:
     # Ready but for what we say, and no probe has to look first.
     ready_but_for_us: bool = False
     environment: Environment = NOTHING
+    # Of the first container, what can change in place; why the rest cannot; kubelet's refusal.
+    requests: tuple[tuple[str, str], ...] = ()
+    fixed_requests: str = ""
+    resize_pending: str = ""
 
     @property
     def foreign(self) -> bool:
@@ -293,3 +297,4 @@ class Observed:
     problems: Mapping[str, Problem] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     sources: Read | None = None
+    rested: bool = False  # its command has been stopped for a while

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from controller import names
 from controller.choices import ImageChangePolicy, StopMode, UpdatePolicy
 from controller.errors import InvalidSpec
+from controller.inplace import rests
 from controller.manifests import pod_name
 from controller.model import NODE, POD, SC, SCI, Agent, Instance, Key, Observed, Parent, Role
 from controller.pods import controller_of, read_pod
@@ -42,17 +43,20 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
     node = store.get(NODE, Key("", home)) if home else None
     ready, message = _node_ready(node)
     roots = _roots(word, parent.uid)
+    consumer = pods[Role.CONSUMER]
+    root = active(roots, parent, consumer)
+    gives = consumer is not None and bool(consumer.requests) and rests(root, consumer)
     return Observed(
         parent=parent,
         instance=instance,
         provider=pods[Role.PROVIDER],
-        consumer=pods[Role.CONSUMER],
+        consumer=consumer,
         home=home,
         home_exists=node is not None,
         home_ready=ready,
         home_message=message,
         agent=word.agent if word else Agent(node=home),
-        root=active(roots, parent, pods[Role.CONSUMER]),
+        root=root,
         roots=roots,
         places=store.places(parent.uid),
         had_root=had_root(parent, instance),
@@ -65,6 +69,7 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
         problems=dict(memory.problems),
         held=memory.held(now),
         sources=memory.sources,
+        rested=memory.rest(now, resting=gives),
     )
 
 

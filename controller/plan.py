@@ -21,7 +21,7 @@ from controller.images import (
     outdated_provider,
     wants_reset,
 )
-from controller.inplace import read_steps, start_steps, stop_steps, thaw
+from controller.inplace import read_steps, resize_steps, start_steps, stop_steps, thaw
 from controller.manifests import instance_spec
 from controller.model import Place, Role
 from controller.pods import FAILURES
@@ -75,6 +75,7 @@ def plan(seen: Observed) -> tuple[Step, ...]:
         _root(seen, parent, instance),
         _old_roots(seen, parent),
         read_steps(seen, parent),
+        resize_steps(seen, parent),
     )
     return tuple(step for chain in chains for step in _until_held(chain, seen))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controller import names
+from controller import names, requests
 from controller.environment import NOTHING, environment
 from controller.model import SCI, ContainerState, Pod
 from controller.roots import owner_of
@@ -86,6 +86,9 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         ready_but_for_us=_ready_but_for_us(spec, found),
         told_running=str(told.get("status") or ""),
         environment=environment(spec, status, told) if supervised else NOTHING,
+        requests=requests.changeable(spec, status),
+        fixed_requests=requests.why_fixed(spec, status),
+        resize_pending=requests.pending(metadata, found),
     )
 
 

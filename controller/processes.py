@@ -1,4 +1,4 @@
-"""The steps of `apply` that stop and start a command while its pod stays."""
+"""The steps of `apply` that stop and start a command while its pod stays, and resize the pod."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from controller import manifests
 from controller.doors import StopOrder
-from controller.errors import Absent, Conflict
+from controller.errors import Absent, Conflict, Rejected
 from controller.model import POD, Process
-from controller.steps import StartProcess, StopProcess, TellPod
+from controller.steps import ResizePod, StartProcess, StopProcess, TellPod
 from controller.supervision import hook_command
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ProcessSteps:
     ) -> None:
         self._kube, self._agents, self._store, self._clock = kube, agents, store, clock
 
-    async def apply(self, step: StartProcess | StopProcess | TellPod, key: Key) -> None:
+    async def apply(self, step: StartProcess | StopProcess | TellPod | ResizePod, key: Key) -> None:
         """One step; `key` is the consumer pod's."""
         match step:
             case StartProcess():
@@ -46,6 +46,8 @@ class ProcessSteps:
                     await told
             case TellPod():
                 await self._tell(key, step.uid, running=step.running, ready=step.ready)
+            case ResizePod():
+                await self._resize(step, key)
             case _:
                 assert_never(step)
 
@@ -82,6 +84,16 @@ class ProcessSteps:
         except Absent:
             # Its own event brings the next look.
             return
+
+    async def _resize(self, step: ResizePod, key: Key) -> None:
+        container = self._spec(key, step.uid)["containers"][0]["name"]
+        patch = manifests.resized(step.uid, container, dict(step.requests))
+        try:
+            self._store.put(POD, await self._kube.patch(POD, key, patch, subresource="resize"))
+        except Absent as error:
+            # Before Kubernetes 1.33 there is no such thing, and asking again soon would not help.
+            # A pod that is gone takes this failure with it.
+            raise Rejected(str(error)) from error
 
     def _spec(self, key: Key, uid: str) -> Body:
         """The pod as it was made, whatever the template says by now."""

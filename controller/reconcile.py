@@ -28,6 +28,7 @@ from controller.steps import (
     ReadSources,
     RemoveFinalizer,
     ReplacePod,
+    ResizePod,
     step_name,
 )
 from controller.stopwatch import Stopwatch
@@ -110,7 +111,7 @@ class Reconciler:
             seen = self._observe(key, memory)
         before = self._store.get(SC, key)
         wait = await self._report.report(seen, memory, self._monotonic())
-        await self._carry_out(late, seen, memory, key)
+        await self._carry_out(tuple(x for x in late if not is_last(x)), seen, memory, key)
         if any(isinstance(step, ReadSources) for step in late):
             # What was read is news that no event brings.
             seen = self._observe(key, memory)
@@ -118,8 +119,19 @@ class Reconciler:
         if late or self._store.get(SC, key) is not before:
             seen = self._observe(key, memory)
         await self._report.mirror(seen)
+        if any(is_last(step) for step in late):
+            await self._carry_out_last(late, memory, key)
         waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
         return min(waits) if waits else None
+
+    async def _carry_out_last(self, late: tuple[Step, ...], memory: Memory, key: Key) -> None:
+        """What must not come between a start or stop and its end: looked at once more before."""
+        seen = self._observe(key, memory)
+        wanted = plan(seen)
+        if all(is_late(step, seen) for step in wanted):
+            await self._carry_out(
+                tuple(x for x in late if is_last(x) and x in wanted), seen, memory, key
+            )
 
     async def _carry_out(
         self, steps: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
@@ -195,10 +207,15 @@ def is_late(step: Step, seen: Observed) -> bool:
 
     The instance's copy of a spec whose node is on record already, and what only a condition says.
     """
-    if isinstance(step, ReadSources):
+    if is_last(step) or isinstance(step, ReadSources):
         return True
     known = seen.instance.node if seen.instance and seen.instance.ours else ""
     return isinstance(step, MirrorInstance) and bool(known) and step.node == known
+
+
+def is_last(step: Step) -> bool:
+    """What may wait until everybody knows how it is."""
+    return isinstance(step, ResizePod)
 
 
 def worth_saying(step: Step, seen: Observed) -> Announcement | None:

@@ -89,6 +89,14 @@ class TellPod:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Changes requests of the first container in place: less at rest, all when the command runs."""
+
+    uid: str
+    requests: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplacePod:
     """DELETE of a pod that can do no more good, so that a new one can be made."""
 
@@ -150,6 +158,7 @@ Step = (
     | StartProcess
     | StopProcess
     | TellPod
+    | ResizePod
     | ReplacePod
     | AdmitPod
     | EnsureRoot

@@ -110,6 +110,13 @@ def test_user_objects_can_neither_be_made_nor_deleted() -> None:
             assert sorted(rule["verbs"]) == ["get", "list", "patch", "watch"]
 
 
+def test_of_a_pod_s_subresources_two_can_be_patched() -> None:
+    rules = one("ClusterRole", "stoppablecontainer-controller")["rules"]
+    about = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
+    mine = {name: verbs for name, verbs in about.items() if name.startswith("pods/")}
+    assert mine == {"pods/status": ["patch"], "pods/resize": ["patch"]}
+
+
 def test_agent_has_no_rights_and_no_token() -> None:
     bindings = [m for m in rendered() if m["kind"].endswith("Binding")]
     subjects = {subject["name"] for binding in bindings for subject in binding["subjects"]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from controller import names
 from controller.model import NODE, POD, Body
+from controller.requests import quantity
 from controller.store import key_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Kubelets:
         self.dead: set[str] = set()
         self.bad_images: set[str] = set()
         self.never_ready: set[str] = set()
+        # Why a pod cannot have more than it has; empty: there is room.
+        self.no_room = ""
 
     def turn(self) -> bool:
         """One turn of everything that is not the controller; says whether anything moved."""
@@ -68,7 +71,7 @@ class Kubelets:
             return True
         status = pod.get("status") or {}
         if status.get("phase") == "Running" and status.get("containerStatuses"):
-            return self._follow_gates(pod)
+            return self._follow_gates(pod) or self._follow_resize(pod)
         if status.get("phase") in {"Failed", "Succeeded"} or status.get("containerStatuses"):
             return self._retry_pull(pod, node)
         return self._start(pod, node)
@@ -83,6 +86,30 @@ class Kubelets:
         whole = conditions.get("ContainersReady", {}).get("status") == "True"
         conditions["Ready"] = {"type": "Ready", "status": str(told and whole)}
         return self._set_status(pod, {"conditions": list(conditions.values())})
+
+    def _follow_resize(self, pod: Body) -> bool:
+        """What the spec asks for is granted, or waits."""
+        asked, entry = _requests(pod), dict(pod["status"]["containerStatuses"][0])
+        if not asked:
+            return False
+        others = [
+            one
+            for one in pod["status"].get("conditions") or []
+            if one["type"] != "PodResizePending"
+        ]
+        allocated = entry.get("allocatedResources", {})
+        if asked != allocated and self.no_room and _is_more(asked, allocated):
+            waits = {
+                "type": "PodResizePending",
+                "status": "True",
+                "reason": self.no_room,
+                "message": "Node didn't have enough resource: cpu",
+                "observedGeneration": pod["metadata"]["generation"],
+            }
+            return self._set_status(pod, {"conditions": [*others, waits]})
+        if asked != allocated:
+            entry |= {"allocatedResources": asked, "resources": {"requests": asked}}
+        return self._set_status(pod, {"conditions": others, "containerStatuses": [entry]})
 
     def _retry_pull(self, pod: Body, node: str) -> bool:
         waiting = pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting")
@@ -114,6 +141,8 @@ class Kubelets:
         }
         if state.get("waiting", {}).get("reason") == "ImagePullBackOff":
             entry["imageID"] = ""
+        if "running" in state and _requests(pod):
+            entry["allocatedResources"] = _requests(pod)
         whole = "running" in state and container["image"] not in self.never_ready
         conditions = [
             {"type": "PodScheduled", "status": "True"},
@@ -128,6 +157,17 @@ class Kubelets:
         before = pod["metadata"]["resourceVersion"]
         after = self.kube.change(POD, key_of(pod), {"status": status})
         return bool(after["metadata"]["resourceVersion"] != before)
+
+
+def _requests(pod: Body) -> Body:
+    return dict((pod["spec"]["containers"][0].get("resources") or {}).get("requests") or {})
+
+
+def _is_more(asked: Body, allocated: Body) -> bool:
+    sizes = {key: (quantity(value), quantity(allocated[key])) for key, value in asked.items()}
+    return any(
+        one is not None and other is not None and one > other for one, other in sizes.values()
+    )
 
 
 def fits(pod: Body, node: Body) -> bool:

@@ -32,7 +32,10 @@ ACTS = (
     "stop by freezing",
     "agent refuses processes",
     "agent takes processes",
+    "node is full",
+    "node has room",
 )
+REQUESTS = {"cpu": "100m", "memory": "64Mi"}
 MODES = {"stop cold": "Cold", "stop warm": "Warm", "stop by freezing": "Freeze"}
 
 
@@ -69,11 +72,14 @@ async def act(world: World, what: str) -> None:
             world.agents.agents[node].refuse |= {"start_process": silent, "stop_process": silent}
         case "agent takes processes":
             world.agents.agents[node].refuse.clear()
+        case "node is full" | "node has room":
+            world.kubelets.no_room = "Deferred" if what == "node is full" else ""
 
 
 async def story(acts: list[tuple[str, float]], *, end_running: bool) -> None:
     world = World()
-    world.create()
+    container = {"image": "busybox:1", "resources": {"requests": REQUESTS}}
+    world.create(template={"container": container})
     await world.settle()
     births = world.births()
     for what, wait in acts:
@@ -93,11 +99,16 @@ async def story(acts: list[tuple[str, float]], *, end_running: bool) -> None:
         world.agents.agents[name].refuse.clear()
         world.agents.back(name)
     world.end_survivors()
+    world.kubelets.no_room = ""
     world.run(end_running)
     await world.settle(300)
 
     assert world.status()["phase"] == ("Running" if end_running else "Stopped"), world.status()
     assert (world.get(POD, APP) is not None) is end_running or is_kept(world)
+    if end_running:
+        pod = world.kube.objects[POD, APP]
+        assert pod["spec"]["containers"][0]["resources"]["requests"] == REQUESTS
+        assert pod["status"]["containerStatuses"][0]["allocatedResources"] == REQUESTS
     assert world.get(POD, PROVIDER) is not None
     assert world.births() == births
     assert world.kube.objects[SCI, APP]["spec"]["node"] == "n1"

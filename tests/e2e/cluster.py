@@ -148,6 +148,25 @@ def condition(found: Object, kind: str) -> Object:
     return next((one for one in conditions if one["type"] == kind), {})
 
 
+def free_millicores(cluster: Cluster, node: str) -> int:
+    """What the scheduler still has to give on a node."""
+    found = cluster.get("node", node) or {}
+    left = millicores_of(found["status"]["allocatable"]["cpu"])
+    out = cluster.kubectl(
+        "get", "pods", "-A", "-o", "json", f"--field-selector=spec.nodeName={node}"
+    )
+    for pod in json.loads(out)["items"]:
+        if pod["status"]["phase"] in ("Pending", "Running"):
+            for container in pod["spec"]["containers"]:
+                asked = container.get("resources", {}).get("requests", {})
+                left -= millicores_of(asked.get("cpu", "0"))
+    return left
+
+
+def millicores_of(quantity: str) -> int:
+    return int(quantity[:-1]) if quantity.endswith("m") else int(quantity) * 1000
+
+
 def from_environment() -> Cluster:
     """The cluster that `make kubeconfig` names, with the kubectl of `make kubectl-path`."""
     kubeconfig = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.cluster import eventually
+from tests.e2e.cluster import eventually, free_millicores
 from tests.e2e.stoppable import HOLD, manifest, pod_manifest
 
 if TYPE_CHECKING:
@@ -142,25 +142,6 @@ def priority_class(cluster: Cluster, name: str) -> Iterator[str]:
         yield name
     finally:
         cluster.kubectl("delete", "priorityclass", name)
-
-
-def free_millicores(cluster: Cluster, node: str) -> int:
-    """What the scheduler still has to give on a node."""
-    found = cluster.get("node", node) or {}
-    left = millicores_of(found["status"]["allocatable"]["cpu"])
-    out = cluster.kubectl(
-        "get", "pods", "-A", "-o", "json", f"--field-selector=spec.nodeName={node}"
-    )
-    for pod in json.loads(out)["items"]:
-        if pod["status"]["phase"] in ("Pending", "Running"):
-            for container in pod["spec"]["containers"]:
-                asked = container.get("resources", {}).get("requests", {})
-                left -= millicores_of(asked.get("cpu", "0"))
-    return left
-
-
-def millicores_of(quantity: str) -> int:
-    return int(quantity[:-1]) if quantity.endswith("m") else int(quantity) * 1000
 
 
 def test_a_disruption_budget_holds_for_the_eviction_api(

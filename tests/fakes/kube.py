@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import Absent, Conflict, Denied
 from controller.model import NODE, POD, Body, Key, Kind
+from tests.fakes.merging import merge_applied, merge_patch
+from tests.fakes.resources import resized, set_defaults
 from tests.fakes.writers import note_writer, stored
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class FakeKube:
         self.reads: list[tuple[str, str]] = []
         self.now: Callable[[], str] = lambda: STARTED
         self.before: Callable[[str], Awaitable[None]] | None = None
+        self.unserved: set[str] = set()
         self._revision = itertools.count(1)
         self._uid = itertools.count(1)
         self._applied: dict[tuple[str, str], Body] = {}
@@ -108,14 +111,18 @@ class FakeKube:
     ) -> Body:
         await self._enter(f"patch {subresource}".strip(), kind, key.name)
         present = self.objects.get((kind, key))
-        if present is None:
+        if present is None or subresource in self.unserved:
             raise Absent(key.name)
         wanted = copy.deepcopy(present)
         metadata = patch.get("metadata") or {}
         for field in ("uid", "resourceVersion"):
             if field in metadata and metadata[field] != present["metadata"][field]:
                 raise Conflict(f"{field} differs")
-        if kind in {NODE, POD} and subresource:
+        if subresource == "resize":
+            wanted = resized(present, patch)
+            if refused := self.deny(kind, wanted):
+                raise Denied(refused)
+        elif kind in {NODE, POD} and subresource:
             new = {item["type"]: stored(item) for item in patch["status"]["conditions"]}
             status = wanted.setdefault("status", {})
             old = {item["type"]: item for item in status.get("conditions") or []}
@@ -158,6 +165,8 @@ class FakeKube:
             "creationTimestamp": self.now(),
         }
         note_writer({}, wanted, self.now())
+        if kind == POD:
+            set_defaults(wanted)
         return self._write(kind, key, wanted, "ADDED")
 
     def change(self, kind: Kind, key: Key, patch: Mapping[str, Any]) -> Body:
@@ -251,47 +260,3 @@ def selects(selector: str, body: Body) -> bool:
         if name not in labels or (has_value and labels[name] != value):
             return False
     return True
-
-
-def merge_patch(target: Body, patch: Mapping[str, Any]) -> None:
-    """RFC 7386."""
-    for name, value in patch.items():
-        if value is None:
-            target.pop(name, None)
-        elif isinstance(value, dict):
-            below = target.setdefault(name, {})
-            merge_patch(below, value)
-        else:
-            target[name] = copy.deepcopy(value)
-
-
-def merge_applied(present: Body, before: Body, body: Body, parts: tuple[str, ...]) -> Body:
-    """What one manager applied before and does not any more goes; what it applies now is set."""
-    wanted = copy.deepcopy(present)
-    for part in parts:
-        if part in body or part in before:
-            wanted[part] = _merge(
-                present.get(part) or {}, before.get(part) or {}, body.get(part) or {}
-            )
-    if parts == ("spec",):
-        for field in ("finalizers", "ownerReferences"):
-            old, new = before.get("metadata", {}), body["metadata"]
-            kept = [
-                one
-                for one in present["metadata"].get(field) or []
-                if one not in (old.get(field) or [])
-            ]
-            merged = kept + [one for one in new.get(field) or [] if one not in kept]
-            wanted["metadata"][field] = merged
-    return wanted
-
-
-def _merge(present: Body, before: Body, body: Body) -> Body:
-    kept = {name: value for name, value in present.items() if name in body or name not in before}
-    for name, value in body.items():
-        old, known = before.get(name), kept.get(name)
-        if isinstance(value, dict) and isinstance(known, dict):
-            kept[name] = _merge(known, old if isinstance(old, dict) else {}, value)
-        else:
-            kept[name] = copy.deepcopy(value)
-    return kept
