@@ -86,6 +86,10 @@ class Kernel(Protocol):
         """Open a descriptor that becomes readable when the process ends; the caller closes it."""
         ...
 
+    def keep_namespace(self, pid: int) -> tuple[int, int]:
+        """Open a process's mount namespace, so that no other gets its number; and say that."""
+        ...
+
     def began(self, pid: int) -> int:
         """Say when a process began, in microseconds since 1970; 0 when it is gone."""
         ...

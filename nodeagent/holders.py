@@ -35,7 +35,7 @@ def living_on(processes: Iterable[Process], device: int, namespace: int = 0) -> 
 
 
 class Holders:
-    """Keeps one pidfd for each held root, in a thread of its own."""
+    """Keeps a pidfd, and the mount namespace, for each held root, in a thread of its own."""
 
     def __init__(self, kernel: Kernel, store: Store) -> None:
         """Start with nobody; run() is the thread's body."""
@@ -43,6 +43,8 @@ class Holders:
         self._store = store
         self._lock = threading.Lock()
         self._pidfds: dict[int, str] = {}
+        # Kept until nobody is left: another container's may not have its number meanwhile.
+        self._namespaces: dict[str, int] = {}
         self._poll = select.epoll()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll.register(self._wake_read, select.EPOLLIN)
@@ -71,12 +73,21 @@ class Holders:
     ) -> None:
         """Record a holder before its first instruction; its end is noticed by its pidfd."""
         try:
-            pidfd = self._kernel.open_pidfd(holder.pid)
+            namespace, number = self._kernel.keep_namespace(holder.pid)
+            try:
+                pidfd = self._kernel.open_pidfd(holder.pid)
+            except OSError:
+                os.close(namespace)
+                raise
         except OSError as error:
             message = f"process {holder.pid} of the container is gone: {error.strerror}"
             raise Refused(message) from error
+        if holder.mount_namespace:
+            holder = replace(holder, mount_namespace=number)
         with self._lock:
             self._forget(uid)
+            self._let_go(uid)
+            self._namespaces[uid] = namespace
             self._pidfds[pidfd] = uid
             self._store.update(uid, marks=marks, tell=tell, **self._held(uid, holder))
             self._poll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
@@ -131,6 +142,7 @@ class Holders:
 
     def _free(self, uid: str) -> None:
         self._forget(uid)
+        self._let_go(uid)
         self._store.update(
             uid,
             when=lambda root: root.holder is not None,
@@ -168,6 +180,11 @@ class Holders:
             with suppress(OSError):
                 self._poll.unregister(pidfd)
             os.close(pidfd)
+
+    def _let_go(self, uid: str) -> None:
+        namespace = self._namespaces.pop(uid, None)
+        if namespace is not None:
+            os.close(namespace)
 
     def _run(self) -> None:
         while not self._stopping:

@@ -149,6 +149,14 @@ class Linux:
         """Open a descriptor that becomes readable when the process ends; the caller closes it."""
         return os.pidfd_open(pid)
 
+    def keep_namespace(self, pid: int) -> tuple[int, int]:
+        """Open a process's mount namespace, so that no other gets its number; and say that.
+
+        A number is free again with the last process and descriptor (namespaces(7)).
+        """
+        descriptor = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        return descriptor, os.fstat(descriptor).st_ino
+
     def began(self, pid: int) -> int:
         """Say when a process began, in microseconds since 1970; 0 when it is gone."""
         try:

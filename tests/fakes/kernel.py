@@ -6,7 +6,9 @@ tests/kernel runs one contract against this and against Linux, so that it cannot
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import select
 import shutil
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ class FakeKernel:
         self.pods: dict[int, str] = {}
         self.broken: dict[str, MountError] = {}  # what the next call of that name answers
         self._pidfds: dict[int, list[int]] = {}
+        self._kept: list[tuple[int, int]] = []  # a namespace, and the other end of its descriptor
         self.files: dict[Path, str] = {}
         self.others: dict[int, set[int]] = {}  # in the cgroup of a container's first process
         self.mortal: set[int] = set()  # first processes that end just when the others are killed
@@ -48,6 +51,12 @@ class FakeKernel:
         """Start a process with its root on a device."""
         self.living[pid] = Process(pid, device, namespace)
         self.pods[pid] = pod
+
+    def new_namespace(self) -> int:
+        """The number of a new mount namespace: the lowest that is free, as Linux gives them."""
+        kept = {number for number, writer in self._kept if not _is_closed(writer)}
+        taken = kept | {one.mount_namespace for one in self.living.values()}
+        return next(number for number in itertools.count(7) if number not in taken)
 
     def kill(self, pid: int) -> None:
         """End a process, as doors.Kernel does; whoever holds a pidfd of it wakes up."""
@@ -146,6 +155,14 @@ class FakeKernel:
         self._pidfds.setdefault(pid, []).append(writer)
         return reader
 
+    def keep_namespace(self, pid: int) -> tuple[int, int]:
+        if pid not in self.living:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        number = self.living[pid].mount_namespace
+        self._kept.append((number, writer))
+        return reader, number
+
     def began(self, pid: int) -> int:
         return 1_000_000 * pid if pid in self.living else 0
 
@@ -187,3 +204,10 @@ class FakeKernel:
     def _fail(self, call: str) -> None:
         if call in self.broken:
             raise self.broken.pop(call)
+
+
+def _is_closed(writer: int) -> bool:
+    """Whether the reader of a pipe has been closed."""
+    poll = select.poll()
+    poll.register(writer, 0)
+    return bool(poll.poll(0))

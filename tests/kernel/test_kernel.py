@@ -185,6 +185,23 @@ def test_a_chrooted_process_is_known_by_its_device(
     assert kernel.process(living.pid) is None
 
 
+def test_a_namespace_that_is_kept_has_its_number_for_itself(
+    place: Path, rooted: Callable[..., Rooted]
+) -> None:
+    kernel = Linux()
+    living = rooted(place, own_namespace=True)
+    known = kernel.process(living.pid)
+    assert known is not None
+    descriptor, number = kernel.keep_namespace(living.pid)
+    assert number == known.mount_namespace
+    living.end()
+    others = [kernel.process(rooted(place, own_namespace=True).pid) for _ in range(8)]
+    assert number not in {one.mount_namespace for one in others if one}
+    os.close(descriptor)
+    with pytest.raises(FileNotFoundError):
+        kernel.keep_namespace(living.pid)
+
+
 def test_a_copy_in_another_namespace_is_found_after_the_own_is_unmounted(
     place: Path, rooted: Callable[..., Rooted]
 ) -> None:

@@ -183,6 +183,20 @@ def test_a_restart_in_place_of_the_same_pod_works(world: World) -> None:
     assert holder.pid == 600
 
 
+def test_another_container_with_the_last_one_s_number_of_a_namespace_is_nobody(
+    world: World,
+) -> None:
+    """The kernel gives the number away again, before the agent has heard of the end."""
+    device = world.running()
+    ended = world.kernel.living.pop(500)
+    world.kernel.spawn(600, device + 1, namespace=world.kernel.new_namespace(), pod="pod-2")
+    assert world.kernel.living[600].mount_namespace != ended.mount_namespace
+    world.gatekeeper.create_container(event(cid="c2"))
+    assert world.store.get(UID).holder is None
+    world.kernel.spawn(700, device, namespace=world.kernel.new_namespace())
+    assert world.kernel.living[700].mount_namespace == ended.mount_namespace
+
+
 def test_a_container_that_is_not_on_its_root_may_not_start(world: World) -> None:
     world.ensured()
     world.agent.admit(admission())
