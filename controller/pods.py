@@ -58,7 +58,7 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
     found = {item.get("type"): item for item in status.get("conditions") or []}
     scheduled = found.get("PodScheduled") or {}
     first, told = spec["containers"][0], found.get(names.RUNNING_CONDITION) or {}
-    supervised = is_supervised(spec)
+    container, supervised = read_container(status, str(first.get("name"))), is_supervised(spec)
     return Pod(
         name=str(metadata["name"]),
         uid=str(metadata["uid"]),
@@ -72,10 +72,10 @@ def read_pod(body: Body, parent: Parent, instance: Instance | None) -> Pod:
         ready=_is_true(found, "Ready"),
         disrupted=_is_true(found, "DisruptionTarget") or status.get("reason") == "Evicted",
         unschedulable=_unschedulable(scheduled),
-        restart_policy=_restart_policy(spec, first),
+        restart_policy=_restart_policy(spec, first, container.exit_code),
         image=str(first.get("image") or ""),
         template_hash=str(annotations.get(names.TEMPLATE_HASH_ANNOTATION) or ""),
-        container=read_container(status, str(first.get("name"))),
+        container=container,
         root=root if of_parent else "",
         gated=scheduled.get("reason") == "SchedulingGated",
         legacy=owned and not of_parent,
@@ -153,9 +153,22 @@ def _last_words(ended: Mapping[str, Any]) -> str:
     return f"{message} ({why})" if message else why
 
 
-def _restart_policy(spec: Mapping[str, Any], first: Mapping[str, Any]) -> str:
-    """The container's own policy goes before the pod's (KEP-5307)."""
+def _restart_policy(spec: Mapping[str, Any], first: Mapping[str, Any], code: int | None) -> str:
+    """What kubelet goes by after this exit code (KEP-5307).
+
+    The container's own rules go before its policy, and that before the pod's.
+    """
+    rules = first.get("restartPolicyRules") or []
+    if code is not None and any(_matches(rule, code) for rule in rules):
+        return "Always"
     return str(first.get("restartPolicy") or spec.get("restartPolicy") or "Always")
+
+
+def _matches(rule: Mapping[str, Any], code: int) -> bool:
+    """Every action is some kind of restart."""
+    exits = rule.get("exitCodes") or {}
+    listed = code in (exits.get("values") or [])
+    return listed if exits.get("operator") == "In" else not listed
 
 
 def _unschedulable(condition: Mapping[str, Any]) -> str:

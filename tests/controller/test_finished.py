@@ -92,3 +92,26 @@ async def test_a_changed_template_runs_it_again_only_where_the_policy_says_so() 
         await world.settle()
         expected = "Running" if policy == "Restart" else "Pending"
         assert world.status()["phase"] == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "code", "ends"),
+    [("In", 42, False), ("In", 3, True), ("NotIn", 3, False), ("NotIn", 42, True)],
+)
+async def test_a_command_that_kubelet_restarts_by_a_rule_has_not_finished(
+    operator: str, code: int, ends: bool
+) -> None:
+    rule = {"action": "Restart", "exitCodes": {"operator": operator, "values": [42]}}
+    main = {"name": "main", "image": "busybox:1", "restartPolicy": "Never"}
+    world = World()
+    world.create(template={"spec": {"containers": [main | {"restartPolicyRules": [rule]}]}})
+    await world.settle()
+    world.agents.stop("n1", world.kube.objects[POD, APP]["metadata"]["uid"])
+    # Kubelet says first that it ended, and what follows only with its next look.
+    at_first = ended(code)
+    at_first["status"]["phase"] = "Running"
+    world.kube.change(POD, APP, at_first)
+    await world.settle()
+
+    assert ("finished" in world.status()) == ends
+    assert (world.condition("ConsumerReady") == ("False", "Failed")) == ends
