@@ -113,6 +113,8 @@ class Store:
         return list(self._objects.get(kind, {}).values())
 
     def _is_newer(self, kind: Kind, item: Body) -> bool:
+        if str(item["metadata"].get("uid")) in self._buried:
+            return False  # it was deleted since, and the watch has told so
         present = self._objects.get(kind, {}).get(key_of(item))
         return present is None or revision(present) < revision(item)
 

@@ -103,6 +103,16 @@ def test_a_list_drops_ghosts_and_keeps_what_is_newer() -> None:
     assert known(store) == "9"
 
 
+def test_what_was_deleted_while_it_was_listed_has_not_been_missed() -> None:
+    store = Store()
+    store.put(POD, body(3))
+    store.drop(POD, body(6))
+
+    missed = store.replace(POD, [body(4)], 5, lambda _one: True)
+
+    assert (missed, known(store)) == (0, None)
+
+
 def test_a_new_snapshot_drops_the_roots_that_it_does_not_name() -> None:
     store = Store()
     store.begin_snapshot("n1", 0)
