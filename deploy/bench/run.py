@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from deploy.bench import objects
 from deploy.bench.cluster import ApiError
@@ -16,7 +17,7 @@ from deploy.bench.usage import Product, pods_usage, shares
 from deploy.bench.watching import NotSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from deploy.bench.counts import Budget, Counts
 
@@ -164,7 +165,7 @@ def warm(run: Run, mode: str) -> None:
 
 def sleeps(run: Run) -> None:
     """Stops of a command that has no handler for SIGTERM."""
-    bench, name = run.bench, "sleep"
+    bench, name, ends = run.bench, "sleep", list[float]()
     spec = objects.pod_spec(objects.SLEEP, token=False)
     bench.prepare(name, _on(run, spec), "Cold")
     for _ in range(run.counts.sleeps):
@@ -175,8 +176,21 @@ def sleeps(run: Run) -> None:
         bare_stop(bench, "bare", PLAIN, "stop-sleep")
         start(bench, name, "cold", "not counted")
         stop(bench, name, "cold", PLAIN, "stop-sleep")
+        ends += command_ended(bench.look_at_stages(name).get("lastStop") or {})
     bench.forget("not counted")
     bench.drop(name)
+    if ends:
+        run.figure("`sleep infinity`: the change is seen, to its end (p50)", median(ends), "ms")
+
+
+def command_ended(stop: Mapping[str, Any]) -> list[float]:
+    """After how many milliseconds of a stop the command was gone; nothing when it is not told."""
+    spent = 0.0
+    for stage in stop.get("stages") or []:
+        spent += stage["microseconds"] / 1000
+        if stage["name"] == "commandStopped":
+            return [spent]
+    return []
 
 
 def many(run: Run, size: int, before: dict[str, float]) -> None:

@@ -159,19 +159,24 @@ def test_a_disk_that_refuses_is_asked_again_by_the_next_stop(warm: Callable[...,
     it.wait(lambda: it.root.synced and it.root.process is STOPPED)
 
 
+def settled(it: Warm) -> None:
+    """What the stop's own thread does too, and may do later; never both at once."""
+    writeback = it.world.agent.writeback
+    with writeback.locks.locked(UID, 10):
+        writeback.note(UID)
+    writeback.settle(UID)
+
+
 def test_a_stopped_root_stays_settled_on_disk(warm: Callable[..., Warm]) -> None:
     it = warm()
     it.running()
     it.stopped()
-    # The stop's own thread does it too, and may be later.
-    it.world.agent.writeback.note(UID)
-    it.world.agent.writeback.settle(UID)
+    settled(it)
     record = it.root.record
     assert record is not None
     assert record.synced_for == "pod-1"
     it.start()
-    it.world.agent.writeback.note(UID)
-    it.world.agent.writeback.settle(UID)
+    settled(it)
     record = it.root.record
     assert record is not None
     assert not record.synced_for
