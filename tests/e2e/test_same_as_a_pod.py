@@ -145,7 +145,7 @@ class World:
     def _watch(self) -> Iterator[bytes]:
         """Each state of each pod, one a line."""
         argv = [self.cluster.kubectl_path, "--kubeconfig", self.cluster.kubeconfig]
-        argv += ["get", "pods", "-A", "-w", "--request-timeout=1800s"]
+        argv += ["get", "pods", "-A", "-w", "--request-timeout=600s"]
         argv += ["-l", f"{LABEL}={self.labels[LABEL]}", "-o", r"jsonpath={}{'\n'}"]
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as watching:
             try:
