@@ -79,7 +79,9 @@ def look(cluster: Cluster, namespace: str) -> list[str]:
     files = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
     asked = ("exec", "static", "--", APP, "look", *places, *files)
     said = cluster.kubectl("-n", namespace, *asked)
-    return sorted(said.replace(pod["status"]["podIP"], "ADDRESS").splitlines())
+    lines = said.replace(pod["status"]["podIP"], "ADDRESS").splitlines()
+    # Kubelet takes the options of resolv.conf from a map.
+    return sorted(" ".join(sorted(x.split())) if " options " in x else x for x in lines)
 
 
 def test_an_image_without_etc_proc_and_dev_has_what_a_bare_pod_has(
