@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from controller import metrics, timeline
 from controller.announce import Announcement
 from controller.apply import Apply
+from controller.crowd import Crowd
 from controller.errors import ControllerError, LeaseLost
 from controller.memory import Memory
 from controller.model import POD, SC, Key, Observed, Role
@@ -70,6 +71,7 @@ class Reconciler:
         self._stopwatch = Stopwatch(wall)
         self._report = Report(kube, store, events, clock, self._stopwatch)
         self._memories: dict[Key, Memory] = {}
+        self._crowd = Crowd()
 
     def news(self, kind: Kind, before: Body | None, after: Body | None) -> None:
         """The store knows something new: only its time is taken here, the queue brings the look."""
@@ -86,6 +88,7 @@ class Reconciler:
                 self._stopwatch.pod(memory.going, before, after)
         elif after and (turn := timeline.turn_of(before, after)):
             self._remember(key, str(after["metadata"]["uid"])).going = self._stopwatch.begin(turn)
+            self._crowd.begins(key, self._monotonic())
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings this key as far as it goes now."""
@@ -93,6 +96,7 @@ class Reconciler:
             return None
         memory = self._memory(key)
         if memory is None:
+            self._crowd.ends(key)
             return None
         # Observing is most of what a look costs: done again only where something may differ.
         seen = self._observe(key, memory)
@@ -110,19 +114,34 @@ class Reconciler:
             self._forget_solved(seen, memory)
             seen = self._observe(key, memory)
         before = self._store.get(SC, key)
-        wait = await self._report.report(seen, memory, self._monotonic())
+        waits = [await self._report.report(seen, memory, self._monotonic())]
+        if memory.going is None:
+            self._crowd.ends(key)
+        if self._store.get(SC, key) is not before:
+            seen = self._observe(key, memory)
+        if aside := self._crowd.wait(key, self._monotonic()):
+            waits.append(aside)
+        else:
+            waits.append(await self._unhurried(late, seen, memory, key))
+        waits.append(memory.next_look(self._monotonic()))
+        return min((one for one in waits if one is not None), default=None)
+
+    async def _unhurried(
+        self, late: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
+    ) -> float | None:
+        """What nobody waits for."""
+        wait = None
         await self._carry_out(tuple(x for x in late if not is_last(x)), seen, memory, key)
         if any(isinstance(step, ReadSources) for step in late):
             # What was read is news that no event brings.
             seen = self._observe(key, memory)
             wait = await self._report.report(seen, memory, self._monotonic())
-        if late or self._store.get(SC, key) is not before:
+        if late:
             seen = self._observe(key, memory)
         await self._report.mirror(seen)
         if any(is_last(step) for step in late):
             await self._carry_out_last(late, memory, key)
-        waits = [one for one in (wait, memory.next_look(self._monotonic())) if one is not None]
-        return min(waits) if waits else None
+        return wait
 
     async def _carry_out_last(self, late: tuple[Step, ...], memory: Memory, key: Key) -> None:
         """What must not come between a start or stop and its end: looked at once more before."""

@@ -183,8 +183,8 @@ class World:
         metadata = {"name": name, "namespace": NAMESPACE}
         return self.kube.make(SC, {"metadata": metadata, "spec": wanted})
 
-    def run(self, running: bool) -> None:
-        self.kube.change(SC, APP, {"spec": {"running": running}})
+    def run(self, running: bool, name: str = "app") -> None:
+        self.kube.change(SC, Key(NAMESPACE, name), {"spec": {"running": running}})
 
     def node_down(self, name: str) -> None:
         """Power off."""
