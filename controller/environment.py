@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from controller.shapes import as_dict, as_list
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -83,13 +85,13 @@ def environment(
     spec: Mapping[str, Any], status: Mapping[str, Any], told: Mapping[str, Any]
 ) -> Environment:
     """Of a pod; `told` is the condition by which it is told whether its command runs."""
-    first = _dict(spec["containers"][0])
+    first = as_dict(spec["containers"][0])
     found = sources(first)
     if not found:
         return NOTHING
-    entries = (_dict(one) for one in _list(status.get("containerStatuses")))
+    entries = (as_dict(one) for one in as_list(status.get("containerStatuses")))
     states = (one.get("state") for one in entries if one.get("name") == first.get("name"))
-    running = _dict(_dict(next(states, None)).get("running"))
+    running = as_dict(as_dict(next(states, None)).get("running"))
     made = seconds(running.get("startedAt"))
     turned = max(made, seconds(told.get("lastTransitionTime")))
     return Environment(found, made, (turned, str(told.get("status") or "")))
@@ -112,8 +114,8 @@ def last_change(metadata: Mapping[str, Any]) -> int:
     A writer has one time for all that it wrote, so a label may count; a key that was taken out and
     nothing else is not noted at all.
     """
-    writers = (_dict(one) for one in _list(metadata.get("managedFields")))
-    wrote = [one for one in writers if CONTENTS & _dict(one.get("fieldsV1")).keys()]
+    writers = (as_dict(one) for one in as_list(metadata.get("managedFields")))
+    wrote = [one for one in writers if CONTENTS & as_dict(one.get("fieldsV1")).keys()]
     times = [metadata.get("creationTimestamp"), *(one.get("time") for one in wrote)]
     return max(seconds(time) for time in times)
 
@@ -152,21 +154,13 @@ def seconds(time: object) -> int:
 
 
 def _references(container: Mapping[str, Any]) -> Iterator[tuple[SourceKind, Any]]:
-    named = (_dict(_dict(one).get("valueFrom")) for one in _list(container.get("env")))
-    for holder in (*_list(container.get("envFrom")), *named):
+    named = (as_dict(as_dict(one).get("valueFrom")) for one in as_list(container.get("env")))
+    for holder in (*as_list(container.get("envFrom")), *named):
         for field, kind in REFERENCES.items():
-            if field in _dict(holder):
-                yield kind, _dict(holder[field])
+            if field in as_dict(holder):
+                yield kind, as_dict(holder[field])
 
 
 def _some(words: list[str]) -> str:
     more = len(words) - MAX_NAMED
     return ", ".join(words[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _dict(value: object) -> Any:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -11,6 +11,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from controller.shapes import as_dict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -118,8 +120,8 @@ def same(one: str, other: str) -> bool:
 
 def _full(template: Template) -> dict[str, str]:
     """What the template asks for, where that is more than small; a limit alone asks for itself."""
-    resources = _dict(template.container.get("resources"))
-    asked = _dict(resources.get("limits")) | _dict(resources.get("requests"))
+    resources = as_dict(template.container.get("resources"))
+    asked = as_dict(resources.get("limits")) | as_dict(resources.get("requests"))
     return {key: str(asked[key]) for key in SMALL if _is_more(key, str(asked.get(key)))}
 
 
@@ -129,7 +131,7 @@ def _is_more(key: str, text: str) -> bool:
 
 
 def _asked(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return _dict(_dict(spec["containers"][0].get("resources")).get("requests"))
+    return as_dict(as_dict(spec["containers"][0].get("resources")).get("requests"))
 
 
 def _restarting(spec: Mapping[str, Any]) -> list[str]:
@@ -137,7 +139,3 @@ def _restarting(spec: Mapping[str, Any]) -> list[str]:
     policies = spec["containers"][0].get("resizePolicy") or []
     restart = {one.get("resourceName") for one in policies if one.get("restartPolicy") == RESTART}
     return [key for key in SMALL if key in restart]
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from controller import names
+from controller.shapes import as_dict, as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,15 +52,15 @@ def unsupported(template: Template) -> str:
             "with spec.init: false there is no gate that could stop the command and keep the pod: "
             f"remove spec.init, or {COLD}"
         )
-    if len(_list(pod.get("containers"))) > 1:
+    if len(as_list(pod.get("containers"))) > 1:
         return (
             "the template has more than one container, and the others would run on while the pod "
             f"is kept: leave only the first, or {COLD}"
         )
-    for one in _list(pod.get("initContainers")):
-        if _dict(one).get("restartPolicy") == "Always":
+    for one in as_list(pod.get("initContainers")):
+        if as_dict(one).get("restartPolicy") == "Always":
             return (
-                f"init container {_dict(one).get('name')} is a sidecar (restartPolicy: Always), "
+                f"init container {as_dict(one).get('name')} is a sidecar (restartPolicy: Always), "
                 f"and it would run on while the pod is kept: remove it, or {COLD}"
             )
     for where, action in _actions(container):
@@ -74,10 +75,10 @@ def supervised(spec: Body) -> Body:
     Its template is one that `unsupported` has nothing to say about.
     """
     wanted = copy.deepcopy(spec)
-    containers = _list(wanted.get("containers"))
+    containers = as_list(wanted.get("containers"))
     if containers and isinstance(containers[0], dict):
         _send_to_gate(containers[0])
-    gates = _list(wanted.get("readinessGates"))
+    gates = as_list(wanted.get("readinessGates"))
     ours = {"conditionType": names.RUNNING_CONDITION}
     wanted["readinessGates"] = gates if ours in gates else [*gates, ours]
     return wanted
@@ -85,24 +86,25 @@ def supervised(spec: Body) -> Body:
 
 def hook_command(container: Body, which: str) -> list[str]:
     """What the agent is to run for `postStart` or `preStop` of a pod as it was made."""
-    command = _dict(_dict(_dict(container.get("lifecycle")).get(which)).get("exec")).get("command")
-    return [str(word) for word in _list(command)]
+    hook = as_dict(as_dict(container.get("lifecycle")).get(which))
+    command = as_dict(hook.get("exec")).get("command")
+    return [str(word) for word in as_list(command)]
 
 
 def _send_to_gate(container: Body) -> None:
     # Before any of them is rewritten: the liveness probe's budget comes from the startup probe.
     budget = _budget_ms(container)
     for field, which in PROBES.items():
-        probe = _dict(container.get(field))
+        probe = as_dict(container.get(field))
         attempt = _attempt(probe, container, expanded=True)
         if not attempt:
             continue
         excuse = ["-b", str(budget)] if field == "livenessProbe" and budget else []
         line = [GATE, "probe", *excuse, "-t", str(_timeout_ms(probe)), which, *attempt]
         container[field] = _instead(probe, line)
-    lifecycle = _dict(container.get("lifecycle"))
+    lifecycle = as_dict(container.get("lifecycle"))
     for field, which in HOOKS.items():
-        hook = _dict(lifecycle.get(field))
+        hook = as_dict(lifecycle.get(field))
         attempt = _attempt(hook, container, expanded=False)
         if attempt:
             lifecycle[field] = _instead(hook, [GATE, "hook", which, *attempt])
@@ -121,12 +123,12 @@ def _attempt(handler: Mapping[str, Any], container: Body, *, expanded: bool) -> 
     The kubelet expands $(NAME) in the command of an exec probe, not in that of a hook, and not in
     any other action: what comes from those must not begin to be expanded.
     """
-    if command := _list(_dict(handler.get("exec")).get("command")):
+    if command := as_list(as_dict(handler.get("exec")).get("command")):
         return ["exec", "--", *(str(word) for word in command)]
     if "sleep" in handler:
-        return ["sleep", str(_number(_dict(handler["sleep"]).get("seconds")))]
+        return ["sleep", str(_number(as_dict(handler["sleep"]).get("seconds")))]
     for kind, field in (("http", "httpGet"), ("tcp", "tcpSocket"), ("grpc", "grpc")):
-        action = _dict(handler.get(field))
+        action = as_dict(handler.get(field))
         port = _port(action.get("port"), container)
         if port:
             words = [kind, str(port), *_rest(kind, action)]
@@ -143,8 +145,8 @@ def _rest(kind: str, action: Mapping[str, Any]) -> list[str]:
         return host
     headers = [
         word
-        for header in _list(action.get("httpHeaders"))
-        for word in ("-H", f"{_text(_dict(header).get('name'))}: {_value(header)}")
+        for header in as_list(action.get("httpHeaders"))
+        for word in ("-H", f"{_text(as_dict(header).get('name'))}: {_value(header)}")
     ]
     return [_target(action.get("path")), *host, *headers]
 
@@ -163,18 +165,18 @@ def _target(path: object) -> str:
 
 
 def _value(header: object) -> str:
-    return _text(_dict(header).get("value")).strip(" \t\r\n")
+    return _text(as_dict(header).get("value")).strip(" \t\r\n")
 
 
 def _actions(container: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every probe and hook that there is, by the name that people know it by."""
     for field in PROBES:
         if container.get(field):
-            yield field, _dict(container[field])
-    lifecycle = _dict(container.get("lifecycle"))
+            yield field, as_dict(container[field])
+    lifecycle = as_dict(container.get("lifecycle"))
     for field in HOOKS:
         if lifecycle.get(field):
-            yield f"lifecycle.{field}", _dict(lifecycle[field])
+            yield f"lifecycle.{field}", as_dict(lifecycle[field])
 
 
 def _trouble(handler: Mapping[str, Any], container: Mapping[str, Any], *, is_hook: bool) -> str:
@@ -182,7 +184,7 @@ def _trouble(handler: Mapping[str, Any], container: Mapping[str, Any], *, is_hoo
     if is_hook and handler.get("tcpSocket"):
         return "is a tcpSocket, which the kubelet does not run as a hook: make it an exec"
     for field in ("httpGet", "tcpSocket", "grpc"):
-        action = _dict(handler.get(field))
+        action = as_dict(handler.get(field))
         if not action:
             continue
         port, host = action.get("port"), action.get("host")
@@ -202,8 +204,8 @@ def _trouble_of_request(action: Mapping[str, Any]) -> str:
     if _text(action.get("scheme")).upper() == "HTTPS":
         return "uses scheme HTTPS, which the gate does not speak: use HTTP or an exec"
     size = len(_target(action.get("path")))
-    for header in _list(action.get("httpHeaders")):
-        name, value = _text(_dict(header).get("name")), _value(header)
+    for header in as_list(action.get("httpHeaders")):
+        name, value = _text(as_dict(header).get("name")), _value(header)
         if any((ord(sign) < 32 and sign != "\t") or ord(sign) == 127 for sign in name + value):
             return f"has a header {name!r} with a control character: remove it"
         size += len(f"{name}: {value}\r\n".encode(errors="replace"))
@@ -216,7 +218,7 @@ def _port(port: object, container: Mapping[str, Any]) -> int:
     """The number, as the kubelet finds it; 0: there is none."""
     number = _number(port)
     if isinstance(port, str):
-        named = (_dict(one) for one in _list(container.get("ports")))
+        named = (as_dict(one) for one in as_list(container.get("ports")))
         found = next((one.get("containerPort") for one in named if one.get("name") == port), None)
         # The kubelet's last resort for a name that is no port's.
         is_decimal = port.isascii() and port.isdecimal() and len(port) < 6
@@ -226,8 +228,8 @@ def _port(port: object, container: Mapping[str, Any]) -> int:
 
 def _budget_ms(container: Mapping[str, Any]) -> int:
     """How long after a warm start, which has no startup probe, liveness may fail."""
-    seconds = _number(_dict(container.get("livenessProbe")).get("initialDelaySeconds"))
-    if startup := _dict(container.get("startupProbe")):
+    seconds = _number(as_dict(container.get("livenessProbe")).get("initialDelaySeconds"))
+    if startup := as_dict(container.get("startupProbe")):
         tries = _number(startup.get("failureThreshold")) or 3
         seconds += _number(startup.get("initialDelaySeconds"))
         seconds += tries * (_number(startup.get("periodSeconds")) or 10)
@@ -245,14 +247,6 @@ def _is_literal(host: object) -> bool:
     except ValueError:
         return False
     return "%" not in str(host)
-
-
-def _dict(value: object) -> Any:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _number(value: object) -> int:
