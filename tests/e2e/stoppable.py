@@ -67,6 +67,13 @@ class Stoppable:
     def consumer(self) -> Object | None:
         return self.cluster.get("pod", self.name, self.namespace)
 
+    def container(self) -> Object:
+        """Kubelet's word about the first container of the pod that there is."""
+        pod = self.consumer()
+        assert pod
+        found: Object = pod["status"]["containerStatuses"][0]
+        return found
+
     def provider(self) -> Object | None:
         return self.cluster.get("pod", f"{self.name}-provider", self.namespace)
 

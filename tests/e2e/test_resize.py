@@ -30,21 +30,13 @@ def sized(name: str, namespace: str, requests: Object, mode: str = "Warm") -> Ob
     return wanted
 
 
-def container_of(app: Stoppable) -> Object:
-    """Kubelet's word about the container."""
-    pod = app.consumer()
-    assert pod
-    found: Object = pod["status"]["containerStatuses"][0]
-    return found
-
-
 def wait_requests(app: Stoppable, requests: Object) -> None:
     """Asked for, admitted by kubelet, and done; the limits are what they were."""
 
     def has() -> bool:
         pod = app.consumer()
         assert pod
-        wanted, status = pod["spec"]["containers"][0]["resources"], container_of(app)
+        wanted, status = pod["spec"]["containers"][0]["resources"], app.container()
         done = status["resources"]
         assert wanted["limits"] == done["limits"] == LIMITS
         # A CPU request is read back from a cgroup's weight, which is coarser.
@@ -65,7 +57,7 @@ def test_requests_go_with_the_stop_and_come_with_the_start(
     full = {"cpu": "100m", "memory": "64Mi"}
     app = make(sized("gives", namespace, full, mode))
     app.wait_ready()
-    digest, before = app.write_marker(), container_of(app)
+    digest, before = app.write_marker(), app.container()
     for _ in range(2):
         app.rest()
         wait_requests(app, SMALL if mode == "Warm" else {**full, "cpu": "1m"})
@@ -74,7 +66,7 @@ def test_requests_go_with_the_stop_and_come_with_the_start(
         app.start()
         wait_requests(app, full)
         assert app.phase() == "Running"
-    after = container_of(app)
+    after = app.container()
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
     assert app.get()["status"]["lastStart"]["mode"] == mode
     app.assert_marker(digest)
@@ -123,7 +115,7 @@ def test_a_start_whose_room_was_taken_runs_and_the_next_one_is_cold(
         kept = app.wait_condition("PodKept", "False", "RequestsRefused", deadline=30)
         assert "Deferred" in kept["message"]
         assert app.phase() == "Running"
-        assert container_of(app)["restartCount"] == 0
+        assert app.container()["restartCount"] == 0
         app.assert_marker(digest)
         app.stop()
     app.start()

@@ -31,17 +31,9 @@ def warm(name: str, namespace: str, container: Object, mode: str = "Warm", **pod
     return wanted
 
 
-def container_of(app: Stoppable) -> Object:
-    """Kubelet's word about the container."""
-    pod = app.consumer()
-    assert pod
-    found: Object = pod["status"]["containerStatuses"][0]
-    return found
-
-
 def has_restarted(app: Stoppable) -> bool:
     """And is ready by kubelet's word: the object may still say so of the run before."""
-    found = container_of(app)
+    found = app.container()
     return bool(found["restartCount"] == 1 and found["ready"]) and app.is_ready()
 
 
@@ -54,7 +46,7 @@ def test_a_warm_stop_and_start_use_the_same_container(make: Make, namespace: str
     app = make(warm("same", namespace, container, terminationGracePeriodSeconds=20))
     app.wait_ready()
     app.wait_words("/runs", ["run"])
-    digest, before = app.write_marker(), container_of(app)
+    digest, before = app.write_marker(), app.container()
     environment, who = app.exec("cat", "/env"), app.exec("cat", "/id")
     for number in (1, 2):
         app.rest()
@@ -64,7 +56,7 @@ def test_a_warm_stop_and_start_use_the_same_container(make: Make, namespace: str
         app.start()
         assert kind_of_last(app, "lastStart") == "Warm"
         app.wait_words("/runs", ["run", *["term", "run"] * number])
-    after = container_of(app)
+    after = app.container()
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
     assert (app.exec("cat", "/env"), app.exec("cat", "/id")) == (environment, who)
     app.assert_marker(digest)
@@ -142,13 +134,13 @@ def test_probes_leave_a_stopped_container_alone_and_kill_a_hung_one(
     }
     app = make(warm("served", namespace, container))
     app.wait_ready()
-    first = container_of(app)["containerID"]
+    first = app.container()["containerID"]
     app.rest()
     # Long enough for kubelet to have killed it four times over.
     unhealthy = eventually_unready(app)
     assert unhealthy["restartCount"] == 0
     app.start()
-    assert container_of(app)["containerID"] == first
+    assert app.container()["containerID"] == first
     app.exec("rm", "/www/index.html")
     eventually(
         lambda: has_restarted(app),
@@ -167,7 +159,7 @@ def eventually_unready(app: Stoppable) -> Object:
         return sum(int(one.get("count") or 1) for one in about) >= 4
 
     eventually(failed_often, what="readiness probes that say stopped", explain=app.explain)
-    return container_of(app)
+    return app.container()
 
 
 def test_a_command_that_ends_is_run_again_by_kubelet(make: Make, namespace: str) -> None:
@@ -182,7 +174,7 @@ def test_a_command_that_ends_is_run_again_by_kubelet(make: Make, namespace: str)
     app.wait_words("/runs", ["run"] * 2)
     app.exec("touch", "/dev/end")
     eventually(lambda: has_restarted(app), what="run again in place", explain=app.explain)
-    assert container_of(app)["lastState"]["terminated"]["exitCode"] == 3
+    assert app.container()["lastState"]["terminated"]["exitCode"] == 3
     app.wait_words("/runs", ["run"] * 3)
     app.rest()
     app.start()
@@ -235,7 +227,7 @@ def test_a_frozen_container_goes_on_where_it_was(make: Make, namespace: str) -> 
     assert int(app.cluster.node_exec(app.node, f"cat {where}")) == frozen
     app.start()
     assert int(app.cluster.node_exec(app.node, f"cat {where}")) >= frozen
-    assert container_of(app)["restartCount"] == 0
+    assert app.container()["restartCount"] == 0
     assert kind_of_last(app, "lastStart") == "Freeze"
 
 
