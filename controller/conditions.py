@@ -180,7 +180,7 @@ def _pod_kept(seen: Observed, parent: Parent) -> tuple[Condition, ...]:
         return (Condition("PodKept", False, why, f"{CROWDED_OUT}: {refusal(seen, parent, pod)}"),)
     if why:
         return (Condition("PodKept", False, why, "the next start makes the pod anew"),)
-    if not is_at_rest(seen, pod):
+    if not is_at_rest(seen.root, pod):
         return (Condition("PodKept", True, "Supervised", "a stop keeps the pod"),)
     fixed = f"; {pod.fixed_requests}" if pod.fixed_requests else ""
     if seen.root and seen.root.process is Process.FROZEN:

@@ -119,7 +119,7 @@ def _stopping(seen: Observed, parent: Parent) -> tuple[str, str]:
     if pod and not pod.foreign:
         if pod.deleting or parent.deleting or why_not_kept(seen, parent, pod):
             return "Stopping", "the pod is terminating" if pod.deleting else ""
-        if not is_at_rest(seen, pod):
+        if not is_at_rest(seen.root, pod):
             return "Stopping", "the command is being stopped, its pod stays"
         return ("Stopped", "") if root and root.synced else ("Stopping", SYNCING)
     if any(one.held for one in seen.roots):

@@ -33,6 +33,11 @@ class Crowd:
         """It is over, or cut short; fine when there was none."""
         self._going.pop(key, None)
 
+    def forget(self, key: Key) -> None:
+        """The object is gone, and its unhurried work with it."""
+        self.ends(key)
+        self._waits.pop(key, None)
+
     def wait(self, key: Key, now: float) -> float:
         """In how many seconds this one's unhurried work is to be looked at again; 0: do it now."""
         self._going = {one: at for one, at in self._going.items() if now < at + LONGEST_SECONDS}

@@ -148,13 +148,8 @@ def thaw(seen: Observed, pod: Pod) -> Iterator[Step]:
         yield StartProcess(seen.home, root.uid, pod.uid, thaw=True)
 
 
-def is_at_rest(seen: Observed, pod: Pod) -> bool:
+def is_at_rest(root: Root | None, pod: Pod) -> bool:
     """Nothing of the user's runs in the pod, and the pod says so."""
-    return rests(seen.root, pod)
-
-
-def rests(root: Root | None, pod: Pod) -> bool:
-    """The same, before all facts are together."""
     known = root is not None and root.holder == pod.uid and root.process in AT_REST
     return known and pod.told_running == "False"
 

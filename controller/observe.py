@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from controller import names
 from controller.choices import ImageChangePolicy, StopMode, UpdatePolicy
 from controller.errors import InvalidSpec
-from controller.inplace import rests
+from controller.inplace import is_at_rest
 from controller.manifests import pod_name
 from controller.model import NODE, POD, SC, SCI, Agent, Instance, Key, Observed, Parent, Role
 from controller.pods import controller_of, read_pod
@@ -45,7 +45,7 @@ def observe(store: Store, memory: Memory, key: Key, now: float) -> Observed:
     roots = _roots(word, parent.uid)
     consumer = pods[Role.CONSUMER]
     root = active(roots, parent, consumer)
-    gives = consumer is not None and bool(consumer.requests) and rests(root, consumer)
+    gives = consumer is not None and bool(consumer.requests) and is_at_rest(root, consumer)
     return Observed(
         parent=parent,
         instance=instance,

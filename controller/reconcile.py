@@ -96,7 +96,7 @@ class Reconciler:
             return None
         memory = self._memory(key)
         if memory is None:
-            self._crowd.ends(key)
+            self._crowd.forget(key)
             return None
         # Observing is most of what a look costs: done again only where something may differ.
         seen = self._observe(key, memory)
@@ -117,7 +117,7 @@ class Reconciler:
         waits = [await self._report.report(seen, memory, self._monotonic())]
         if memory.going is None:
             self._crowd.ends(key)
-        if self._store.get(SC, key) is not before:
+        if not late and self._store.get(SC, key) is not before:
             seen = self._observe(key, memory)
         if aside := self._crowd.wait(key, self._monotonic()):
             waits.append(aside)

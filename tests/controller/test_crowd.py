@@ -63,3 +63,16 @@ def test_a_few_at_once_are_no_crowd() -> None:
     assert crowd.wait(Key("d", "app"), 1.0)
     crowd.ends(Key("d", NAMES[0]))
     assert not crowd.wait(Key("d", "app"), 1.0)
+
+
+def test_a_new_object_of_the_name_waits_as_if_there_had_been_none() -> None:
+    crowd = Crowd()
+    for name in NAMES:
+        crowd.begins(Key("d", name), 5.0)
+    assert crowd.wait(Key("d", NAMES[0]), 5.0)
+    crowd.forget(Key("d", NAMES[0]))
+    assert crowd.wait(Key("d", NAMES[0]), 14.0)
+    # Since 14, not since 5.
+    for name in NAMES:
+        crowd.begins(Key("d", name), 14.0)
+    assert crowd.wait(Key("d", NAMES[0]), 16.0)
