@@ -119,29 +119,35 @@ class Reconciler:
             self._crowd.ends(key)
         if not late and self._store.get(SC, key) is not before:
             seen = self._observe(key, memory)
+        waits.append(await self._read(late, seen, memory, key))
         if aside := self._crowd.wait(key, self._monotonic()):
             waits.append(aside)
         else:
-            waits.append(await self._unhurried(late, seen, memory, key))
+            await self._unhurried(late, seen, memory, key)
         waits.append(memory.next_look(self._monotonic()))
         return min((one for one in waits if one is not None), default=None)
 
-    async def _unhurried(
+    async def _read(
         self, late: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
     ) -> float | None:
+        """What was read is news that no event brings; known early, it saves a status write."""
+        reads = tuple(step for step in late if isinstance(step, ReadSources))
+        if not reads:
+            return None
+        await self._carry_out(reads, seen, memory, key)
+        return await self._report.report(self._observe(key, memory), memory, self._monotonic())
+
+    async def _unhurried(
+        self, late: tuple[Step, ...], seen: Observed, memory: Memory, key: Key
+    ) -> None:
         """What nobody waits for."""
-        wait = None
-        await self._carry_out(tuple(x for x in late if not is_last(x)), seen, memory, key)
-        if any(isinstance(step, ReadSources) for step in late):
-            # What was read is news that no event brings.
-            seen = self._observe(key, memory)
-            wait = await self._report.report(seen, memory, self._monotonic())
+        copies = tuple(step for step in late if isinstance(step, MirrorInstance))
+        await self._carry_out(copies, seen, memory, key)
         if late:
             seen = self._observe(key, memory)
         await self._report.mirror(seen)
         if any(is_last(step) for step in late):
             await self._carry_out_last(late, memory, key)
-        return wait
 
     async def _carry_out_last(self, late: tuple[Step, ...], memory: Memory, key: Key) -> None:
         """What must not come between a start or stop and its end: looked at once more before."""

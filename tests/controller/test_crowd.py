@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.crowd import AGAIN_SECONDS, CROWD, LONGEST_SECONDS, Crowd
+from controller.crowd import AGAIN_SECONDS, CROWD, LONGEST_SECONDS, OWN_SECONDS, Crowd
 from controller.model import SCI, Key
-from tests.controller.world import NAMESPACE, World
+from tests.controller.world import APP, NAMESPACE, World
 
 NAMES = [f"app-{number}" for number in range(CROWD + 4)]
 
@@ -76,3 +76,18 @@ def test_a_new_object_of_the_name_waits_as_if_there_had_been_none() -> None:
     for name in NAMES:
         crowd.begins(Key("d", name), 14.0)
     assert crowd.wait(Key("d", NAMES[0]), 16.0)
+
+
+async def test_a_start_that_takes_long_does_not_put_its_instance_off_for_ever() -> None:
+    world = World()
+    world.create(running=False)
+    await world.settle()
+    # Their kubelets take no pod any more; the agents go on.
+    world.dead_nodes |= {"n1", "n2"}
+    world.run(True)
+    await world.settle(OWN_SECONDS / 2)
+    assert world.kube.objects[SCI, APP]["spec"]["running"] is False
+    await world.settle(2 * OWN_SECONDS)
+
+    assert world.status()["phase"] != "Running"
+    assert world.kube.objects[SCI, APP]["spec"]["running"] is True

@@ -87,7 +87,7 @@ async def test_a_start_creates_the_pod_before_anything_else(running: World) -> N
     running.run(True)
     await running.settle()
 
-    assert order[:3] == ["create", "admit", "apply"]
+    assert order[:3] == ["create", "admit", "apply status"]
 
 
 async def test_stopped_from_the_start_prepares_the_root() -> None:
