@@ -52,12 +52,13 @@ class Controller:
         self.config, self.kube = config, kube
         self.stop = asyncio.Event()
         self.certificates_due = asyncio.Event()
+        self.leads = asyncio.Event()
         self.store = Store()
         self.leader = Leader(
             kube,
             config.namespace,
             f"{config.pod_name}_{uuid.uuid4()}",
-            on_start=self._everything,
+            on_start=self._leads,
             die=die,
             monotonic=time.monotonic,
         )
@@ -108,17 +109,26 @@ class Controller:
         for key in {Key("", node)} | wake.on_node(self.store, node):
             self.queue.add(key)
 
-    def _everything(self) -> None:
-        """A new leader looks at everything once."""
+    def _leads(self) -> None:
         self.certificates_due.set()
-        for kind in (NODE, SC):
-            for body in self.store.all(kind):
-                self.queue.add(key_of(body))
+        self.leads.set()
 
-    async def _begin(self) -> None:
-        """The first full LIST is complete: what came before it was looked at in vain."""
-        await self.relist.warm.wait()
-        self._everything()
+    async def _hear(self) -> None:
+        """Only the leader listens; a replica in reserve looks at the Lease and nothing else."""
+        await self.leads.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.relist.run())
+            for source in sources(self.config.namespace):
+                group.create_task(watch(self.kube, self.store, source))
+            await self.relist.warm.wait()
+            # What came before the full LIST was complete was looked at in vain.
+            for kind in (NODE, SC):
+                for body in self.store.all(kind):
+                    self.queue.add(key_of(body))
+
+    def _ready(self) -> bool:
+        """A leader knows everything, a replica in reserve the Lease."""
+        return self.relist.warm.is_set() if self.leads.is_set() else self.leader.informed()
 
     async def _certificates(self) -> None:
         while True:
@@ -155,22 +165,17 @@ class Controller:
                 "queue": lambda: self.queue.oldest() < STUCK_SECONDS,
                 "watch": self.relist.healthy,
             },
-            ready={"store": self.relist.warm.is_set},
+            ready={"store": self._ready},
             before_metrics=self._levels,
         )
         threading.Thread(target=watchdog, args=(self.leader,), daemon=True).start()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self.relist.run()),
+                    group.create_task(self._hear()),
                     group.create_task(self.queue.run()),
                     group.create_task(self.leader.run()),
                     group.create_task(self._certificates()),
-                    group.create_task(self._begin()),
-                ]
-                tasks += [
-                    group.create_task(watch(self.kube, self.store, source))
-                    for source in sources(self.config.namespace)
                 ]
                 await self.stop.wait()
                 for task in tasks:

@@ -50,6 +50,7 @@ class Leader:
         self._on_start, self._die, self._monotonic = on_start, die, monotonic
         self._body: Body | None = None
         self._seen_at = 0.0
+        self._read_at: float | None = None
         self._renewed_at: float | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self.fence = 0
@@ -58,6 +59,11 @@ class Leader:
         """Whether this process may act at this very moment."""
         renewed = self._renewed_at
         return renewed is not None and self._monotonic() < renewed + RENEW_DEADLINE
+
+    def informed(self) -> bool:
+        """Whether the Lease was read lately: this process could take over."""
+        read = self._read_at
+        return read is not None and self._monotonic() < read + LEASE_SECONDS
 
     def deadline(self) -> float | None:
         """When the right to act ends, for a watcher outside of the event loop."""
@@ -86,6 +92,7 @@ class Leader:
 
     async def _acquire(self, begun: float) -> None:
         body = await self._kube.get(LEASE, self._key)
+        self._read_at = begun
         if body is None:
             body = await self._kube.create(LEASE, self._wanted(None, begun_anew=True))
             self._lead(body, begun)

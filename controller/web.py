@@ -1,6 +1,6 @@
 """Health and metrics over HTTP.
 
-/livez checks progress, /readyz whether the store is warm, /metrics counts.
+/livez checks progress, /readyz whether a replica can act or take over, /metrics counts.
 
 Plain text for kubelet and Prometheus; what is checked comes in as functions from `__main__`.
 """

@@ -52,6 +52,28 @@ def test_one_leads_and_the_other_waits() -> None:
     run(main())
 
 
+def test_who_cannot_read_the_lease_could_not_take_over() -> None:
+    async def main() -> None:
+        kube = FakeKube()
+        Candidate(kube, "a")
+        await asyncio.sleep(1)
+        second = Candidate(kube, "b")
+        assert not second.leader.informed()
+        await asyncio.sleep(1)
+        assert second.leader.informed()
+
+        async def away(_call: str) -> None:
+            raise NotYet("the API server is away")
+
+        kube.before = away
+        await asyncio.sleep(LEASE_SECONDS - 5)
+        assert second.leader.informed()
+        await asyncio.sleep(10)
+        assert not second.leader.informed()
+
+    run(main())
+
+
 def test_a_stopped_leader_hands_over_at_once_with_a_higher_fence() -> None:
     async def main() -> None:
         kube = FakeKube()
