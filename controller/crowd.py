@@ -25,6 +25,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self._going: dict[Key, float] = {}
+        self._crowded = False
         self._waits: dict[Key, float] = {}
 
     def begins(self, key: Key, now: float) -> None:
@@ -44,7 +45,9 @@ class Crowd:
         """In how many seconds this one's unhurried work is to be looked at again; 0: do it now."""
         self._going = {one: at for one, at in self._going.items() if now < at + LONGEST_SECONDS}
         since = self._waits.setdefault(key, now)
-        if len(self._going) > CROWD and now < since + LONGEST_SECONDS:
+        # To its very last one: who is late would else wait for what was put off until here.
+        self._crowded = len(self._going) > CROWD or (self._crowded and bool(self._going))
+        if self._crowded and now < since + LONGEST_SECONDS:
             return AGAIN_SECONDS
         if key in self._going and now < since + OWN_SECONDS:
             return since + OWN_SECONDS - now

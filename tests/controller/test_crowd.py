@@ -54,14 +54,17 @@ def test_what_takes_long_is_no_crowd() -> None:
     assert not crowd.wait(Key("d", "app"), LONGEST_SECONDS)
 
 
-def test_a_few_at_once_are_no_crowd() -> None:
+def test_a_few_at_once_are_no_crowd_and_the_last_of_a_crowd_are_one() -> None:
     crowd = Crowd()
     for name in NAMES[:CROWD]:
         crowd.begins(Key("d", name), 0.0)
     assert not crowd.wait(Key("d", "app"), 1.0)
     crowd.begins(Key("d", NAMES[CROWD]), 0.0)
     assert crowd.wait(Key("d", "app"), 1.0)
-    crowd.ends(Key("d", NAMES[0]))
+    for name in NAMES[:CROWD]:
+        crowd.ends(Key("d", name))
+    assert crowd.wait(Key("d", "app"), 1.0)
+    crowd.ends(Key("d", NAMES[CROWD]))
     assert not crowd.wait(Key("d", "app"), 1.0)
 
 
