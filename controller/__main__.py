@@ -126,10 +126,6 @@ class Controller:
                 for body in self.store.all(kind):
                     self.queue.add(key_of(body))
 
-    def _ready(self) -> bool:
-        """A leader knows everything, a replica in reserve the Lease."""
-        return self.relist.warm.is_set() if self.leads.is_set() else self.leader.informed()
-
     async def _certificates(self) -> None:
         while True:
             wait = CERTS_SECONDS
@@ -165,7 +161,10 @@ class Controller:
                 "queue": lambda: self.queue.oldest() < STUCK_SECONDS,
                 "watch": self.relist.healthy,
             },
-            ready={"store": self._ready},
+            ready={
+                "lease": lambda: self.leads.is_set() or self.leader.informed(),
+                "store": lambda: self.relist.warm.is_set() or not self.leads.is_set(),
+            },
             before_metrics=self._levels,
         )
         threading.Thread(target=watchdog, args=(self.leader,), daemon=True).start()
@@ -191,6 +190,7 @@ def watchdog(leader: Leader) -> None:
         deadline = leader.deadline()
         if deadline is not None and time.monotonic() >= deadline:
             die("the lease was not renewed")
+        # Nothing to wait for: the loop that could tell of something may be what hangs.
         time.sleep(WATCHDOG_SECONDS)
 
 

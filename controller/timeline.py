@@ -43,7 +43,8 @@ class Turn(StrEnum):
 
 
 # In the order in which they usually happen, which decides between equal times; the last one is the
-# end. Marks with other names do not count.
+# end. Marks with other names do not count. The instance is written after the end, but for the first
+# start and what takes long.
 COLD_START = (
     BEGIN,
     "instanceWritten",
@@ -66,7 +67,6 @@ COLD_STOP = (
     "synced",
     "stopped",
 )
-# The instance is written after the end.
 WARM_START = (BEGIN, "commandRunning", "podTold", "ready")
 WARM_STOP = (BEGIN, "commandStopped", "synced", "podTold", "stopped")
 
