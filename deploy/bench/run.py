@@ -142,7 +142,7 @@ def warm(run: Run, mode: str) -> None:
     warm_up = "not counted"
     for _ in range(2):
         cycle(bench, name, key, warm_up)
-        time.sleep(run.pauses[mode])
+        time.sleep(run.pauses[mode])  # PAUSES says why
     bench.forget(warm_up)
     last = bench.look_at_stages(name).get("lastStart", {})
     if last.get("mode") != mode:
@@ -155,7 +155,7 @@ def warm(run: Run, mode: str) -> None:
     for _ in run.budget.cycles(key, count, UNTIL[mode]):
         begun += 1
         cycle(bench, name, key, TOKEN)
-        time.sleep(run.pauses[mode])
+        time.sleep(run.pauses[mode])  # PAUSES says why
         fallen += bench.look_at_stages(name).get("lastStart", {}).get("mode") != mode
     _writes(run, writes, begun, key)
     if fallen:

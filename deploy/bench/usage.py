@@ -62,9 +62,9 @@ class Product:
 
     def idle(self, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
         """By program: the share of one core in all of its pods; the largest memory of one."""
-        time.sleep(self._settle)
+        time.sleep(self._settle)  # no event tells that a node is quiet
         before = {component: self.usages(component) for component in PARTS}
-        time.sleep(seconds)
+        time.sleep(seconds)  # the time that is measured
         after = {component: self.usages(component) for component in PARTS}
         cpu = {one: sum(shares(before[one], after[one]).values()) for one in PARTS}
         memory = {

@@ -101,7 +101,7 @@ def _remove_folder(folder: Path) -> None:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
             _kill_members(folder)
-            time.sleep(0.02)
+            time.sleep(0.02)  # the distance between two looks
         else:
             return
 

@@ -186,7 +186,7 @@ def _wait_until_ready(one: Node, began: datetime) -> None:
                 return
         if not node.is_running(one):
             break
-        time.sleep(0.2)
+        time.sleep(0.2)  # the distance between two looks
     raise ClusterFailed(f"{one.name} is not Ready; its logs are in {one.log}")
 
 

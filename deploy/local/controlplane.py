@@ -103,5 +103,5 @@ def _wait_for_api(cluster: Cluster) -> None:
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             answer = str(error)
-            time.sleep(0.2)
+            time.sleep(0.2)  # the distance between two looks
     raise ControlPlaneFailed(f"the API server is not ready ({answer}); see {cluster.logs}")

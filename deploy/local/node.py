@@ -51,7 +51,7 @@ def crash(node: Node) -> None:
     process.kill(node.record)
     cgroups.thaw(node.cgroup)
     while init is not None and _is_running(init):
-        time.sleep(0.02)
+        time.sleep(0.02)  # the distance between two looks
     cgroups.remove(node.cgroup)
     network.detach(node)
 
@@ -137,7 +137,7 @@ def _wait_for_containerd(node: Node) -> None:
             )
             if asked.returncode == 0:
                 return
-        time.sleep(0.1)
+        time.sleep(0.1)  # the distance between two looks
     raise NodeFailed(f"{node.name} did not start; its logs are in {node.log}")
 
 
